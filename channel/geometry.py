@@ -1,0 +1,54 @@
+"""Where cells and UEs are and what antennas they carry: all that a channel model needs to know of a world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+from channel.antenna import AntennaArray
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Positions, motion, antennas and frequencies of one world.
+
+    Attributes:
+        carrier_hz: carrier frequency in Hz.
+        subband_frequency_hz: subband centres relative to the carrier in Hz, [num_subbands].
+        cell_position_m: antenna positions of the cells, [num_cells, 3]; co-sited sectors share one.
+        cell_azimuth_rad: boresight azimuths, counter-clockwise from +x, [num_cells].
+        cell_downtilt_rad: mechanical downtilt of every cell in radians.
+        cell_array: antenna array of every cell.
+        ue_position_m: UE positions at time 0, [num_ues, 3].
+        ue_velocity_m_s: UE velocities, [num_ues, 3].
+        ue_noise_psd_w_hz, gnb_noise_psd_w_hz: noise densities k T F in W/Hz.
+    """
+
+    carrier_hz: float
+    subband_frequency_hz: NDArray[np.float64]
+    cell_position_m: NDArray[np.float64]
+    cell_azimuth_rad: NDArray[np.float64]
+    cell_downtilt_rad: float
+    cell_array: AntennaArray
+    ue_position_m: NDArray[np.float64]
+    ue_velocity_m_s: NDArray[np.float64]
+    ue_noise_psd_w_hz: float
+    gnb_noise_psd_w_hz: float
+
+    @property
+    def num_cells(self) -> int:
+        """Number of cells (sectors)."""
+        return len(self.cell_position_m)
+
+    @property
+    def num_ues(self) -> int:
+        """Number of UEs."""
+        return len(self.ue_position_m)
+
+    def ue_position_at(self, time_s: float) -> NDArray[np.float64]:
+        """Return UE positions at ``time_s`` in metres, [num_ues, 3]."""
+        return self.ue_position_m + self.ue_velocity_m_s * time_s

@@ -1,0 +1,146 @@
+"""One registry class for every kind of component, with did-you-mean errors and YAML typing."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from channel.component import Component
+
+C = TypeVar("C", bound=Component)
+K = TypeVar("K", bound=Component)
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return "; did you mean 'x'?" for the known word nearest to ``word``, or an empty string."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class UnknownComponent(KeyError):
+    """A name that no component of this kind is registered under."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Registry(Generic[C]):
+    """Components of one kind by name.
+
+    >>> SHAPES = Registry("shape", Component)
+    >>> @SHAPES.register("round")
+    ... class Round(Component):
+    ...     "No corners."
+    ...     radius_m: float = 1.0
+    >>> SHAPES.get("round")().radius_m
+    1.0
+    >>> SHAPES.get("rond")
+    Traceback (most recent call last):
+    channel.registry.UnknownComponent: unknown shape 'rond'; did you mean 'round'? Known: round
+    """
+
+    def __init__(self, kind: str, base: type[C]) -> None:
+        self.kind = kind
+        self.base = base
+        self._classes: dict[str, type[C]] = {}
+
+    def register(self, name: str) -> Callable[[type[K]], type[K]]:
+        """Register the decorated component class under ``name``."""
+
+        def add(cls: type[K]) -> type[K]:
+            assert name not in self._classes, f"{self.kind} {name!r} is registered twice"
+            assert cls.__doc__, f"{self.kind} {name!r} needs a docstring: `airtune list` shows it"
+            cls.name = name
+            self._classes[name] = cls  # type: ignore[assignment]
+            return cls
+
+        return add
+
+    def names(self) -> list[str]:
+        """Return all registered names, sorted."""
+        return sorted(self._classes)
+
+    def get(self, name: str) -> type[C]:
+        """Return the class registered as ``name``; raise UnknownComponent with the nearest name."""
+        if name not in self._classes:
+            raise UnknownComponent(self._unknown(name))
+        return self._classes[name]
+
+    def _unknown(self, name: str) -> str:
+        known = self.names()
+        return f"unknown {self.kind} {name!r}{did_you_mean(name, known)} Known: {', '.join(known)}".replace("' Known", "'. Known")
+
+    def field(self) -> Any:
+        """Return the pydantic marker for a field holding one of these components.
+
+        In YAML the value is a name (``proportional_fair``) or a mapping with ``name`` and
+        the component's parameters. Use as ``Annotated[Scheduler, SCHEDULERS.field()]``.
+        """
+        return _ComponentField(self)
+
+
+class _ComponentField:
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def _tag(self, value: Any) -> str | None:
+        if isinstance(value, self.registry.base):
+            return value.name
+        return value.get("name") if isinstance(value, dict) else None
+
+    def _normalise(self, value: Any) -> Any:
+        registry = self.registry
+        if isinstance(value, registry.base):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, dict):
+            raise PydanticCustomError(
+                "component_type",
+                "expected the name of a {kind}, or a mapping with `name` and its parameters",
+                {"kind": registry.kind},
+            )
+        if "name" not in value:
+            raise PydanticCustomError(
+                "component_name_missing",
+                "expected `name`: one of {known}",
+                {"known": ", ".join(registry.names())},
+            )
+        if value["name"] not in registry.names():
+            raise PydanticCustomError(
+                "unknown_component", "{message}", {"message": registry._unknown(str(value["name"]))}
+            )
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def strip_name(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: item for key, item in value.items() if key != "name"}
+            return value
+
+        choices = {
+            name: core_schema.no_info_before_validator_function(
+                strip_name, handler.generate_schema(self.registry.get(name))
+            )
+            for name in self.registry.names()
+        }
+        return core_schema.no_info_before_validator_function(
+            self._normalise,
+            core_schema.tagged_union_schema(choices, discriminator=self._tag),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda component: component.model_dump(mode="json")
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        branches: list[JsonSchemaValue] = []
+        for name in self.registry.names():
+            branch = handler.resolve_ref_schema(handler(self.registry.get(name).__pydantic_core_schema__))
+            branch = {**branch, "properties": {"name": {"const": name}, **branch.get("properties", {})}}
+            branches.append({**branch, "required": ["name", *branch.get("required", [])]})
+        return {"anyOf": [{"enum": self.registry.names()}, *branches]}

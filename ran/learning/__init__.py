@@ -1,0 +1,10 @@
+"""Learning as traffic and computation carried by the network; importing a part here registers it."""
+
+from ran.learning.adapters import ADAPTERS
+from ran.learning.algorithms import ALGORITHMS
+from ran.learning.models import MODELS
+from ran.learning.partition import PARTITIONS
+from ran.learning.tasks import TASKS
+from ran.learning.transport import TRANSPORTS
+
+__all__ = ["ADAPTERS", "ALGORITHMS", "MODELS", "PARTITIONS", "TASKS", "TRANSPORTS"]

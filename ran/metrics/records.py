@@ -1,0 +1,67 @@
+"""The rows that a run writes: one per round, one per UE and round. Units are in the names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One row of ``rounds.parquet``. All times are virtual seconds since the start of the run."""
+
+    round: int
+    start_s: float
+    end_s: float
+    downlink_s: float
+    compute_s: float
+    uplink_s: float
+    participants: int
+    train_loss: float
+    test_loss: float
+    test_accuracy: float
+    downlink_payload_bytes: int
+    uplink_payload_bytes: int
+    downlink_air_bits: int
+    uplink_air_bits: int
+    downlink_airtime_s: float
+    uplink_airtime_s: float
+    downlink_prb_slots: int
+    uplink_prb_slots: int
+    downlink_se_bit_s_hz: float
+    uplink_se_bit_s_hz: float
+    downlink_bler: float
+    uplink_bler: float
+    harq_retransmissions: int
+    rlc_retransmitted_bytes: int
+    ue_transmit_energy_j: float
+    ue_receive_energy_j: float
+    ue_compute_energy_j: float
+    gnb_energy_j: float
+
+
+@dataclass(frozen=True)
+class UeRecord:
+    """One row of ``ues.parquet``: one UE in one round."""
+
+    round: int
+    ue: int
+    cell: int
+    num_samples: int
+    train_loss: float
+    downlink_payload_bytes: int
+    uplink_payload_bytes: int
+    downlink_done_s: float
+    compute_done_s: float
+    uplink_done_s: float
+    downlink_sinr_db: float
+    uplink_sinr_db: float
+    downlink_mcs: float
+    uplink_mcs: float
+    downlink_bler: float
+    uplink_bler: float
+    transmit_energy_j: float
+    receive_energy_j: float
+    compute_energy_j: float
+    x_m: float
+    y_m: float
+    distance_m: float

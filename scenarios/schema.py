@@ -1,0 +1,130 @@
+"""The scenario schema: frozen models whose fields are exactly what a YAML file may say."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from channel import CHANNELS, LAYOUTS, MOBILITIES, PLACEMENTS
+from channel.antenna import AntennaArray
+from channel.component import Settings
+from channel.layout import Layout, Placement
+from channel.mobility import Mobility
+from channel.model import ChannelModel
+from channel.quantities import (
+    BandwidthHz,
+    CarrierHz,
+    HeightM,
+    NoiseFigureDb,
+    PowerDbm,
+    SubcarrierSpacingHz,
+)
+from ran.learning import ADAPTERS, ALGORITHMS, MODELS, PARTITIONS, TASKS, TRANSPORTS
+from ran.learning.adapters import Adapter
+from ran.learning.algorithms.algorithm import Algorithm
+from ran.learning.models import Model
+from ran.learning.partition import Partition
+from ran.learning.tasks.task import Task
+from ran.learning.transport.transport import Transport
+from ran.mac import SCHEDULERS
+from ran.mac.harq import Harq
+from ran.mac.link_adaptation import LinkAdaptation
+from ran.mac.scheduler import Scheduler
+from ran.nodes import DeviceProfile
+from ran.phy.power_control import PowerControl
+from ran.rlc import Rlc
+
+
+class RadioSettings(Settings):
+    """The carrier: frequency, bandwidth, numerology and TDD pattern."""
+
+    carrier_hz: CarrierHz = 3.5e9
+    bandwidth_hz: BandwidthHz = 20e6
+    subcarrier_spacing_hz: SubcarrierSpacingHz = 30e3
+    tdd_pattern: str = Field(
+        default="DDDSU", pattern="^[DSU]+$", description="slots of one TDD period: D down, S special, U up"
+    )
+    threads: int = Field(default=1, ge=1, le=256, description="threads of the radio part")
+
+
+class GnbSettings(Settings):
+    """Radio of every cell."""
+
+    tx_power_dbm: PowerDbm = 33.0
+    noise_figure_db: NoiseFigureDb = 5.0
+    height_m: HeightM = 10.0
+    downtilt_deg: float = Field(default=0.0, ge=-90, le=90, description="mechanical downtilt, degrees")
+    antenna: AntennaArray = AntennaArray()
+
+
+class SitesSettings(Settings):
+    """Where the cells stand and what each transmits."""
+
+    layout: Annotated[Layout, LAYOUTS.field()] = LAYOUTS.get("hexagonal")()
+    gnb: GnbSettings = GnbSettings()
+
+
+class UesSettings(Settings):
+    """The UEs: how many, where, how they move, their radio and their processor."""
+
+    count: int = Field(default=8, ge=1, le=100_000)
+    placement: Annotated[Placement, PLACEMENTS.field()] = PLACEMENTS.get("disc")()
+    mobility: Annotated[Mobility, MOBILITIES.field()] = MOBILITIES.get("linear")()
+    height_m: HeightM = 1.5
+    tx_power_dbm: PowerDbm = 23.0
+    noise_figure_db: NoiseFigureDb = 9.0
+    device: DeviceProfile = DeviceProfile()
+
+
+class MacSettings(Settings):
+    """Scheduling, link adaptation, HARQ and uplink power control."""
+
+    scheduler: Annotated[Scheduler, SCHEDULERS.field()] = SCHEDULERS.get("proportional_fair")()
+    link_adaptation: LinkAdaptation = LinkAdaptation()
+    harq: Harq = Harq()
+    power_control: PowerControl = PowerControl()
+
+
+class TrafficSettings(Settings):
+    """How payloads become packets: RLC segmentation and acknowledged delivery."""
+
+    rlc: Rlc = Rlc()
+
+
+class LearningSettings(Settings):
+    """The learning task and how it is spread over the UEs."""
+
+    rounds: int = Field(default=15, ge=1, le=100_000)
+    task: Annotated[Task, TASKS.field()] = TASKS.get("digits")()
+    model: Annotated[Model, MODELS.field()] = MODELS.get("glyph_vit")()
+    adapter: Annotated[Adapter, ADAPTERS.field()] = ADAPTERS.get("lora")()
+    partition: Annotated[Partition, PARTITIONS.field()] = PARTITIONS.get("dirichlet")()
+    algorithm: Annotated[Algorithm, ALGORITHMS.field()] = ALGORITHMS.get("fedavg")()
+    transport: Annotated[Transport, TRANSPORTS.field()] = TRANSPORTS.get("digital")()
+    central: Literal["compare", "skip"] = Field(
+        default="compare", description="compare: also fine-tune centrally with as many sample passes"
+    )
+    threads: int = Field(default=2, ge=1, le=256, description="torch threads of the training part")
+
+
+class ReportSettings(Settings):
+    """What a finished run draws."""
+
+    figures: Literal["all", "none"] = "all"
+    dpi: int = Field(default=130, ge=50, le=600, description="dots per inch of the PNG files")
+
+
+class Scenario(Settings):
+    """One radio world and one learning task: everything `airtune run` needs to know."""
+
+    name: str = Field(default="scenario", pattern=r"^[A-Za-z0-9_.-]+$", description="names the run directory")
+    description: str = ""
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
+    radio: RadioSettings = RadioSettings()
+    sites: SitesSettings = SitesSettings()
+    ues: UesSettings = UesSettings()
+    channel: Annotated[ChannelModel, CHANNELS.field()] = CHANNELS.get("tr38901")()
+    mac: MacSettings = MacSettings()
+    traffic: TrafficSettings = TrafficSettings()
+    learning: LearningSettings = LearningSettings()
+    report: ReportSettings = ReportSettings()
