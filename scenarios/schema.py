@@ -1,8 +1,9 @@
 """The scenario schema: frozen models whose fields are exactly what a YAML file may say."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from channel import CHANNELS, LAYOUTS, MOBILITIES, PLACEMENTS
 from channel.antenna import AntennaArray
@@ -18,6 +19,7 @@ from channel.quantities import (
     PowerDbm,
     SubcarrierSpacingHz,
 )
+from ran.energy import GnbPower
 from ran.learning import ADAPTERS, ALGORITHMS, MODELS, PARTITIONS, TASKS, TRANSPORTS
 from ran.learning.adapters import Adapter
 from ran.learning.algorithms.algorithm import Algorithm
@@ -32,6 +34,7 @@ from ran.mac.scheduler import Scheduler
 from ran.nodes import DeviceProfile
 from ran.phy.power_control import PowerControl
 from ran.rlc import Rlc
+from scenarios.rules import broken_rules
 
 
 class RadioSettings(Settings):
@@ -41,7 +44,7 @@ class RadioSettings(Settings):
     bandwidth_hz: BandwidthHz = 20e6
     subcarrier_spacing_hz: SubcarrierSpacingHz = 30e3
     tdd_pattern: str = Field(
-        default="DDDSU", pattern="^[DSU]+$", description="slots of one TDD period: D down, S special, U up"
+        default="DDDSU", pattern="^[DSU]{1,160}$", description="slots of one TDD period: D down, S special, U up"
     )
     threads: int = Field(default=1, ge=1, le=256, description="threads of the radio part")
 
@@ -54,6 +57,7 @@ class GnbSettings(Settings):
     height_m: HeightM = 10.0
     downtilt_deg: float = Field(default=0.0, ge=-90, le=90, description="mechanical downtilt, degrees")
     antenna: AntennaArray = AntennaArray()
+    power: GnbPower = GnbPower()
 
 
 class SitesSettings(Settings):
@@ -66,7 +70,7 @@ class SitesSettings(Settings):
 class UesSettings(Settings):
     """The UEs: how many, where, how they move, their radio and their processor."""
 
-    count: int = Field(default=8, ge=1, le=100_000)
+    count: int = Field(default=8, ge=1, le=100_000, description="number of UEs")
     placement: Annotated[Placement, PLACEMENTS.field()] = PLACEMENTS.get("disc")()
     mobility: Annotated[Mobility, MOBILITIES.field()] = MOBILITIES.get("linear")()
     height_m: HeightM = 1.5
@@ -93,7 +97,7 @@ class TrafficSettings(Settings):
 class LearningSettings(Settings):
     """The learning task and how it is spread over the UEs."""
 
-    rounds: int = Field(default=15, ge=1, le=100_000)
+    rounds: int = Field(default=15, ge=1, le=100_000, description="rounds of the learning algorithm")
     task: Annotated[Task, TASKS.field()] = TASKS.get("digits")()
     model: Annotated[Model, MODELS.field()] = MODELS.get("glyph_vit")()
     adapter: Annotated[Adapter, ADAPTERS.field()] = ADAPTERS.get("lora")()
@@ -109,16 +113,20 @@ class LearningSettings(Settings):
 class ReportSettings(Settings):
     """What a finished run draws."""
 
-    figures: Literal["all", "none"] = "all"
+    figures: Literal["all", "none"] = Field(default="all", description="pictures drawn at the end of a run")
     dpi: int = Field(default=130, ge=50, le=600, description="dots per inch of the PNG files")
 
 
 class Scenario(Settings):
     """One radio world and one learning task: everything `airtune run` needs to know."""
 
-    name: str = Field(default="scenario", pattern=r"^[A-Za-z0-9_.-]+$", description="names the run directory")
-    description: str = ""
-    seed: int = Field(default=1, ge=0, lt=2**32)
+    name: str = Field(
+        default="scenario",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$",
+        description="letters, digits, '_', '.' and '-'; names the run directory",
+    )
+    description: str = Field(default="", description="one line, shown by `airtune list`")
+    seed: int = Field(default=1, ge=0, lt=2**32, description="decides every random number of the run")
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     radio: RadioSettings = RadioSettings()
     sites: SitesSettings = SitesSettings()
@@ -128,3 +136,11 @@ class Scenario(Settings):
     traffic: TrafficSettings = TrafficSettings()
     learning: LearningSettings = LearningSettings()
     report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        broken = list(broken_rules(self))
+        if broken:
+            message = "; ".join(f"{'.'.join(path)}: {text}" for path, text in broken)
+            raise PydanticCustomError("cross_rules", "{message}", {"message": message, "problems": broken})
+        return self

@@ -1,0 +1,7 @@
+"""How learning payloads cross the network; importing a transport here registers it."""
+
+from ran.learning.transport.digital import Digital
+from ran.learning.transport.ideal import Ideal
+from ran.learning.transport.transport import TRANSPORTS
+
+__all__ = ["TRANSPORTS", "Digital", "Ideal"]

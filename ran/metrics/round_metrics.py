@@ -1,0 +1,127 @@
+"""From what the air carried to the rows of a round: every number is a sum of what slots really did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ran.energy import receive_energy_j, transmit_energy_j
+from ran.metrics.records import RoundRecord, UeRecord
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ran.learning.learner import Evaluation
+    from ran.learning.round import LocalTraining
+    from ran.simulation import Delivery, Exchange, NetworkState, Simulation
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    """Return a quotient, NaN where there is nothing to divide by (no block sent, no resource used)."""
+    return numerator / denominator if denominator else float("nan")
+
+
+def spectral_efficiency_bit_s_hz(simulation: Simulation, payload_bytes: int, tally: NDArray[Any]) -> float:
+    """Return delivered payload bits over the time-frequency resources used, bit/s/Hz.
+
+    Resources are PRBs times their 12 subcarriers times the OFDM symbols on the air, control and pilots included.
+    """
+    plan = simulation.plan
+    used_hz_s = float(tally["prb_symbols"].sum()) * plan.symbol_s * plan.prb_hz
+    return _ratio(8.0 * payload_bytes, used_hz_s)
+
+
+def ue_records(
+    simulation: Simulation, state: NetworkState, round_index: int, model_bytes: int,
+    down: Exchange, trained: Sequence[LocalTraining], up: Exchange,
+) -> list[UeRecord]:
+    """Return one row per UE; NaN where it did not get that far."""
+    world, symbol_s = simulation.world, simulation.plan.symbol_s
+    local = {item.ue: item for item in trained}
+    sent = {delivery.ue: delivery for delivery in up.deliveries}
+    rows = []
+    for received in down.deliveries:
+        ue = received.ue
+        mine, back = local.get(ue), sent.get(ue)
+        position = world.geometry.ue_position_at(received.done_s)[ue]
+        cell = int(state.serving_cell[0, ue])
+        d, u = down.downlink[ue], up.uplink[ue]
+        rows.append(
+            UeRecord(
+                round=round_index,
+                ue=ue,
+                cell=cell,
+                num_samples=mine.update.num_samples if mine else 0,
+                train_loss=mine.update.train_loss if mine else float("nan"),
+                downlink_payload_bytes=_size(received),
+                uplink_payload_bytes=_size(back),
+                downlink_done_s=received.done_s,
+                compute_done_s=mine.done_s if mine else float("nan"),
+                uplink_done_s=back.done_s if back else float("nan"),
+                downlink_sinr_db=_ratio(float(d["sinr_db_sum"]), float(d["blocks"])),
+                uplink_sinr_db=_ratio(float(u["sinr_db_sum"]), float(u["blocks"])),
+                downlink_mcs=_ratio(float(d["mcs_sum"]), float(d["blocks"])),
+                uplink_mcs=_ratio(float(u["mcs_sum"]), float(u["blocks"])),
+                downlink_bler=_ratio(float(d["first_errors"]), float(d["blocks"])),
+                uplink_bler=_ratio(float(u["first_errors"]), float(u["blocks"])),
+                transmit_energy_j=transmit_energy_j(
+                    world.device, float(u["active_symbols"]) * symbol_s, float(u["radiated_w_symbols"]) * symbol_s
+                ),
+                receive_energy_j=receive_energy_j(world.device, float(d["active_symbols"]) * symbol_s),
+                compute_energy_j=mine.energy_j if mine else 0.0,
+                x_m=float(position[0]),
+                y_m=float(position[1]),
+                distance_m=float(np.linalg.norm(position - world.geometry.cell_position_m[cell])),
+            )
+        )
+    return rows
+
+
+def _size(delivery: Delivery | None) -> int:
+    return len(delivery.payload) if delivery is not None and delivery.payload is not None else 0
+
+
+def round_record(
+    simulation: Simulation, round_index: int, start_s: float, end_s: float, ues: Sequence[UeRecord],
+    trained: Sequence[LocalTraining], down: Exchange, up: Exchange, evaluation: Evaluation,
+) -> RoundRecord:
+    """Return the row of a round."""
+    d, u = down.downlink, up.uplink
+    samples = sum(item.update.num_samples for item in trained)
+    loss = sum(item.update.num_samples * item.update.train_loss for item in trained)
+    down_payload = sum(row.downlink_payload_bytes for row in ues)
+    up_payload = sum(row.uplink_payload_bytes for row in ues)
+    compute_done_s = max((item.done_s for item in trained), default=down.end_s)
+    active_s = down.cell_active_s + up.cell_active_s
+    return RoundRecord(
+        round=round_index,
+        start_s=start_s,
+        end_s=end_s,
+        downlink_s=down.end_s - start_s,
+        compute_s=max(0.0, compute_done_s - down.end_s),
+        uplink_s=max(0.0, end_s - max(compute_done_s, down.end_s)),
+        participants=sum(row.uplink_payload_bytes > 0 for row in ues),
+        train_loss=_ratio(loss, samples),
+        test_loss=evaluation.loss,
+        test_accuracy=evaluation.accuracy,
+        downlink_payload_bytes=down_payload,
+        uplink_payload_bytes=up_payload,
+        downlink_air_bits=int(d["air_bits"].sum()),
+        uplink_air_bits=int(u["air_bits"].sum()),
+        downlink_airtime_s=down.downlink_airtime_s,
+        uplink_airtime_s=up.uplink_airtime_s,
+        downlink_prb_slots=int(d["prb_slots"].sum()),
+        uplink_prb_slots=int(u["prb_slots"].sum()),
+        downlink_se_bit_s_hz=spectral_efficiency_bit_s_hz(simulation, down_payload, d),
+        uplink_se_bit_s_hz=spectral_efficiency_bit_s_hz(simulation, up_payload, u),
+        downlink_bler=_ratio(float(d["first_errors"].sum()), float(d["blocks"].sum())),
+        uplink_bler=_ratio(float(u["first_errors"].sum()), float(u["blocks"].sum())),
+        harq_retransmissions=int((d["attempts"] - d["blocks"]).sum() + (u["attempts"] - u["blocks"]).sum()),
+        rlc_retransmitted_bytes=int(d["rlc_bytes"].sum() + u["rlc_bytes"].sum()),
+        ue_transmit_energy_j=sum(row.transmit_energy_j for row in ues),
+        ue_receive_energy_j=sum(row.receive_energy_j for row in ues),
+        ue_compute_energy_j=sum(row.compute_energy_j for row in ues),
+        gnb_energy_j=simulation.world.gnb_power.energy_j(active_s, down.radiated_j),
+    )

@@ -1,0 +1,142 @@
+"""The report of a run, drawn from its files alone: figures and the table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ran.metrics.files import FIGURES
+from ran.metrics.results import Results, load
+from ran.metrics.text import count, duration, percent, summary_rows, with_prefix
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Panel = Callable[["Axes", Results], None]
+
+
+def report(run_dir: str | Path) -> list[Path]:
+    """Draw all figures of a run, finished or not, into its ``figures`` directory and return their paths.
+
+    Raises:
+        UserError: not a run directory, or one of its files is damaged.
+    """
+    from ran.metrics.figure_style import save, styled
+
+    results = load(run_dir)
+    dpi = int(results.scenario.get("report", {}).get("dpi", 130))
+    directory = results.path / FIGURES
+    directory.mkdir(exist_ok=True)
+    paths = []
+    with styled():
+        for name, (panels, size_in) in _figures().items():
+            figure = _draw(results, panels, size_in)
+            if name == "overview":
+                _headline(figure, results)
+            paths.append(directory / f"{name}.png")
+            save(figure, paths[-1], dpi)
+    return paths
+
+
+def title(results: Results) -> str:
+    """Return the run's answer in one line: what was learnt over which air, how well, at what cost."""
+    scenario, summary = results.scenario, results.summary
+    airtime_s = summary["downlink_airtime_s"] + summary["uplink_airtime_s"]
+    return (
+        f"{_subject(scenario)}: {percent(summary['final_accuracy'])} after {count(summary['rounds'], 'round')}, "
+        f"{duration(airtime_s)} of air time, {with_prefix(summary['energy_per_ue_j'], 'J')} per UE"
+    )
+
+
+def print_summary(summary: Mapping[str, Any], stream: TextIO | None = None) -> None:
+    """Write a run's summary: a table on a terminal, aligned text elsewhere.
+
+    Args:
+        summary: the fields of ``RunSummary``.
+        stream: standard output unless given.
+    """
+    import sys
+
+    stream = stream or sys.stdout
+    rows = summary_rows(summary)
+    if not stream.isatty():
+        width = max(len(label) for label, _ in rows)
+        stream.writelines(f"{label:<{width}}  {value}\n" for label, value in rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=str(summary["name"]), show_header=False, title_justify="left", title_style="bold")
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    Console(file=stream).print(table)
+
+
+def _figures() -> dict[str, tuple[list[list[Panel]], tuple[float, float]]]:
+    """Return every figure by name: its panels as rows, and its size in inches."""
+    from ran.metrics import figures as f
+
+    return {
+        "overview": (
+            [
+                [f.accuracy_over_time, f.time_per_round, f.spectral_efficiency],
+                [f.map_of_ues, f.timeline, f.energy_per_ue],
+            ],
+            (13.0, 7.4),
+        ),
+        "accuracy": ([[f.accuracy_over_time, f.accuracy_over_energy]], (10.0, 3.8)),
+        "round_time": ([[f.time_per_round]], (7.0, 3.8)),
+        "radio": ([[f.spectral_efficiency], [f.block_error_rate]], (7.0, 6.0)),
+        "traffic": ([[f.bytes_per_round], [f.airtime_per_round]], (7.0, 6.0)),
+        "map": ([[f.map_of_ues]], (6.4, 5.4)),
+        "timeline": ([[f.timeline]], (7.0, 4.2)),
+        "energy": ([[f.energy_per_ue]], (7.0, 3.8)),
+        "partition": ([[f.partition]], (7.0, 3.8)),
+    }
+
+
+def _draw(results: Results, panels: Sequence[Sequence[Panel]], size_in: tuple[float, float]) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size_in)
+    grid = figure.subplots(len(panels), len(panels[0]), squeeze=False)
+    for row, axes_row in zip(panels, grid, strict=True):
+        for panel, axes in zip(row, axes_row, strict=True):
+            panel(axes, results)
+    return figure
+
+
+def _headline(figure: Figure, results: Results) -> None:
+    from ran.metrics.figure_style import FAINT
+
+    figure.get_layout_engine().set(rect=(0.0, 0.0, 1.0, 0.9))
+    figure.text(0.012, 0.955, title(results), fontsize=15, fontweight="bold")
+    figure.text(0.012, 0.92, _setting(results.scenario), fontsize=10.5, color=FAINT)
+
+
+def _subject(scenario: Mapping[str, Any]) -> str:
+    return f"{scenario['learning']['task']['name'].replace('_', ' ')} over {_air(scenario['channel'])}"
+
+
+def _air(channel: Mapping[str, Any]) -> str:
+    names = {"umi": "UMi", "uma": "UMa", "free_space": "free space"}
+    name = str(channel.get("scenario", channel["name"]))
+    return names.get(name, name.replace("_", " "))
+
+
+def _setting(scenario: Mapping[str, Any]) -> str:
+    radio, learning = scenario["radio"], scenario["learning"]
+    parts = [learning["model"]["name"], learning["adapter"]["name"], learning["algorithm"]["name"]]
+    return " · ".join(
+        [
+            count(scenario["ues"]["count"], "UE"),
+            f"{radio['carrier_hz'] / 1e9:g} GHz",
+            f"{radio['bandwidth_hz'] / 1e6:g} MHz",
+            *(part.replace("_", " ") for part in parts),
+            f"seed {scenario['seed']}",
+        ]
+    )

@@ -1,0 +1,136 @@
+"""The world of a run: everything that a slot needs and no slot changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from channel.seeding import stream_key
+from channel.units import dbm_to_watt
+from ran.phy.link_abstraction import LinkTables, link_tables
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from channel.geometry import Geometry
+    from channel.model import ChannelModel
+    from ran.energy import GnbPower
+    from ran.mac.harq import Harq
+    from ran.mac.link_adaptation import LinkAdaptation
+    from ran.mac.scheduler import Scheduler
+    from ran.nodes import DeviceProfile
+    from ran.numerology import Numerology
+    from ran.phy.power_control import PowerControl
+    from ran.rlc import Rlc
+
+# Numbers that compiled code reads, one record per direction.
+PARAMS_DTYPE = np.dtype(
+    [
+        ("uplink", "i8"),
+        ("prb_power_w", "f8"),  # downlink power per PRB
+        ("max_power_w", "f8"),  # uplink
+        ("p0_w", "f8"),
+        ("alpha", "f8"),
+        ("bler_target", "f8"),
+        ("olla_step_db", "f8"),
+        ("olla_up_db", "f8"),
+        ("olla_range_db", "f8"),
+        ("first_mcs", "i8"),
+        ("max_attempts", "i8"),
+        ("feedback_slots", "i8"),
+        ("status_slots", "i8"),
+        ("sdu_bytes", "i8"),
+    ],
+    align=True,
+)
+
+
+@dataclass(frozen=True)
+class Radio:
+    """The radio settings that both directions share: powers in dBm, policies of MAC and RLC."""
+
+    gnb_tx_power_dbm: float
+    ue_tx_power_dbm: float
+    link_adaptation: LinkAdaptation
+    harq: Harq
+    power_control: PowerControl
+    rlc: Rlc
+
+
+@dataclass(frozen=True)
+class World:
+    """Cells, UEs and policies, laid out for the slot loop.
+
+    Attributes:
+        numerology: the time-frequency grid.
+        geometry: positions, antennas, noise densities.
+        channel: the channel model.
+        seeds: one seed per replica; replica b behaves as the same world run alone with that seed, [batch].
+        scheduler: shared by downlink and uplink, each with a state of its own.
+        radio: powers and policies.
+        device: processor and power supply of the UEs.
+        gnb_power: power supply of a cell.
+        torch_device: where channels are drawn, "cpu" or "cuda:N".
+        threads: threads for drawing channels.
+    """
+
+    numerology: Numerology
+    geometry: Geometry
+    channel: ChannelModel
+    seeds: tuple[int, ...]
+    scheduler: Scheduler
+    radio: Radio
+    device: DeviceProfile
+    gnb_power: GnbPower
+    torch_device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def batch(self) -> int:
+        """Number of replicas."""
+        return len(self.seeds)
+
+    @property
+    def num_ues(self) -> int:
+        """Number of UEs."""
+        return self.geometry.num_ues
+
+    @property
+    def num_cells(self) -> int:
+        """Number of cells."""
+        return self.geometry.num_cells
+
+    def tables(self) -> LinkTables:
+        """Return the link tables of this grid's slot kinds (cached)."""
+        return link_tables(self.radio.link_adaptation.mcs_table, self.re_per_prb())
+
+    def re_per_prb(self) -> tuple[int, ...]:
+        """Return the data REs per PRB that occur in the TDD pattern, each once, zero left out."""
+        kinds = self.numerology.kinds()
+        return tuple(sorted({re for kind in kinds for re in (kind.downlink_re, kind.uplink_re) if re}))
+
+    def params(self, direction: str) -> NDArray[Any]:
+        """Return the PARAMS_DTYPE record, shape [1], of ``"downlink"`` or ``"uplink"``."""
+        adaptation, harq = self.radio.link_adaptation, self.radio.harq
+        record = np.zeros(1, PARAMS_DTYPE)
+        record["uplink"] = direction == "uplink"
+        record["prb_power_w"] = dbm_to_watt(self.radio.gnb_tx_power_dbm) / self.numerology.num_prbs
+        record["max_power_w"] = dbm_to_watt(self.radio.ue_tx_power_dbm)
+        record["p0_w"] = dbm_to_watt(self.radio.power_control.p0_dbm)
+        record["alpha"] = self.radio.power_control.alpha
+        record["bler_target"] = adaptation.bler_target
+        record["olla_step_db"] = adaptation.olla_step_db
+        record["olla_up_db"] = adaptation.olla_step_db * adaptation.bler_target / (1.0 - adaptation.bler_target)
+        record["olla_range_db"] = adaptation.olla_range_db
+        record["first_mcs"] = self.tables().first_mcs
+        record["max_attempts"] = harq.max_attempts
+        record["feedback_slots"] = harq.feedback_slots
+        record["status_slots"] = self.radio.rlc.status_slots
+        record["sdu_bytes"] = self.radio.rlc.sdu_bytes
+        return record
+
+    def harq_keys(self, direction: str) -> NDArray[np.int64]:
+        """Return the keys of the replicas' decoding draws, [batch]."""
+        return np.array([stream_key(seed, "harq", direction) for seed in self.seeds], np.int64)

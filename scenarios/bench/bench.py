@@ -1,0 +1,91 @@
+"""What a benchmark is, which there are, and how one is run and printed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from channel.errors import UserError
+from channel.registry import did_you_mean
+
+BENCHMARKS = {
+    "slots": "slots per second of the MAC loop, beside the loop of Sionna's own parts",
+}
+"""Benchmarks by name; each is a module here with ``measure() -> Iterator[Measurement]``."""
+
+PACKAGES = ("airtune", "sionna", "torch", "numba", "numpy")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of a benchmark.
+
+    Attributes:
+        speedup: how many times faster than the reference ours is; above 1 is better, also where the values are times.
+    """
+
+    name: str
+    value: float
+    unit: str
+    reference: str | None = None
+    reference_value: float | None = None
+    speedup: float | None = None
+
+
+def rate_per_s(work: Callable[[int], object], amount: int, repeats: int = 3) -> float:
+    """Return units of work per second: the median over ``repeats`` timed runs, after one run to warm up."""
+    work(max(1, amount // 10))
+    rates = []
+    for _ in range(repeats):
+        start_s = time.perf_counter()
+        work(amount)
+        rates.append(amount / (time.perf_counter() - start_s))
+    return statistics.median(rates)
+
+
+def machine() -> dict[str, object]:
+    """Return processor, cores, versions and thread settings, printed beside every benchmark."""
+    from importlib.metadata import version
+
+    import torch
+
+    return {
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "system": platform.platform(terse=True),
+            "python": platform.python_version(),
+            "versions": {package: version(package) for package in PACKAGES},
+            "torch_threads": torch.get_num_threads(),
+            "threads_used": 1,
+        }
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def run_benchmark(name: str, write: Callable[[str], object] = print) -> None:
+    """Run one benchmark and write the machine and then a JSON object a line, each as soon as it is measured.
+
+    Raises:
+        UserError: there is no such benchmark.
+    """
+    if name not in BENCHMARKS:
+        known = ", ".join(f"{key} ({text})" for key, text in BENCHMARKS.items())
+        raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, list(BENCHMARKS))} Known: {known}")
+    write(json.dumps(machine()))
+    measurements: Iterator[Measurement] = importlib.import_module(f"scenarios.bench.{name}").measure()
+    for measurement in measurements:
+        write(json.dumps(asdict(measurement)))

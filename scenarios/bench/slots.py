@@ -1,0 +1,138 @@
+"""Slots per second of the MAC loop on a cached channel, beside the loop of Sionna's own parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from channel.antenna import AntennaArray
+from channel.geometry import Geometry
+from channel.rayleigh import Rayleigh
+from channel.seeding import stream
+from channel.snapshot import ChannelSnapshot
+from channel.units import thermal_noise_w
+from ran.air import Air, prepare_air
+from ran.energy import GnbPower
+from ran.mac import SCHEDULERS
+from ran.mac.harq import Harq
+from ran.mac.link_adaptation import LinkAdaptation
+from ran.nodes import DeviceProfile
+from ran.numerology import Numerology
+from ran.phy.beams import beam_table
+from ran.phy.power_control import PowerControl
+from ran.phy.sionna_slot import SionnaSlotLoop
+from ran.plan import SlotPlan
+from ran.rlc import Rlc
+from ran.slot import run_slot
+from ran.state import LinkState
+from ran.world import Radio, World
+from scenarios.bench.bench import Measurement, rate_per_s
+
+_SERVING_ADVANTAGE_DB = 12.0
+_FULL_BUFFER_BYTES = 1 << 50
+
+
+class CachedWorld:
+    """Full-buffer downlink cells with a synthetic cached channel: i.i.d. fading, path loss 90-120 dB, 8 antennas.
+
+    Args:
+        num_cells, ues_per_cell: size; UE u belongs to cell u // ues_per_cell.
+        num_prbs: carrier width in PRBs.
+        rbg_prbs: PRBs that are scheduled together.
+        batch: replicas.
+        seed: of the channel.
+    """
+
+    def __init__(
+        self, num_cells: int, ues_per_cell: int, *, num_prbs: int = 52, rbg_prbs: int = 4, batch: int = 1, seed: int = 1
+    ) -> None:
+        self.num_cells, self.batch = num_cells, batch
+        self.num_ues = num_cells * ues_per_cell
+        self.serving_cell = np.tile(np.repeat(np.arange(num_cells, dtype=np.int32), ues_per_cell), (batch, 1))
+        grid = Numerology(3.5e9, 20e6, 30e3, num_prbs, rbg_prbs, "D")
+        geometry = self._geometry(grid)
+        self.world = World(
+            numerology=grid, geometry=geometry, channel=Rayleigh(), seeds=tuple(range(seed, seed + batch)),
+            scheduler=SCHEDULERS.get("proportional_fair")(),
+            radio=Radio(38.0, 23.0, LinkAdaptation(), Harq(), PowerControl(), Rlc()),
+            device=DeviceProfile(), gnb_power=GnbPower(),
+        )  # fmt: skip
+        self.snapshot = self._snapshot(geometry, seed)
+        self.plan = SlotPlan.of(self.world)
+        self.air: Air = prepare_air(self.plan, self.snapshot, self.snapshot, self.serving_cell)
+
+    def _geometry(self, grid: Numerology) -> Geometry:
+        return Geometry(
+            carrier_hz=grid.carrier_hz, subband_frequency_hz=np.array(grid.rbg_frequency_hz()),
+            cell_position_m=np.zeros((self.num_cells, 3)), cell_azimuth_rad=np.zeros(self.num_cells),
+            cell_downtilt_rad=0.0, cell_array=AntennaArray(), ue_position_m=np.zeros((self.num_ues, 3)),
+            ue_velocity_m_s=np.zeros((self.num_ues, 3)),
+            ue_noise_psd_w_hz=thermal_noise_w(1.0, 9.0), gnb_noise_psd_w_hz=thermal_noise_w(1.0, 5.0),
+        )  # fmt: skip
+
+    def _snapshot(self, geometry: Geometry, seed: int) -> ChannelSnapshot:
+        rng = stream(seed, "cached channel")
+        shape = (self.batch, self.num_ues, 1, self.num_cells, 8, len(geometry.subband_frequency_hz))
+        loss_db = rng.uniform(90.0, 120.0, (self.batch, self.num_ues, self.num_cells))
+        ue = np.arange(self.num_ues)
+        loss_db[:, ue, self.serving_cell[0]] = rng.uniform(90.0, 105.0, (self.batch, self.num_ues))
+        loss_db[:, ue, self.serving_cell[0]] -= _SERVING_ADVANTAGE_DB
+        fading = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2.0)
+        gain = fading * 10 ** (-loss_db / 20.0)[:, :, None, :, None, None]
+        return ChannelSnapshot(
+            gain=gain.astype(np.complex64), subband_frequency_hz=geometry.subband_frequency_hz,
+            ue_noise_psd_w_hz=geometry.ue_noise_psd_w_hz, gnb_noise_psd_w_hz=geometry.gnb_noise_psd_w_hz,
+            valid_from_s=0.0, valid_until_s=1.0, ue_position_m=np.zeros((self.batch, self.num_ues, 3)),
+            cell_position_m=geometry.cell_position_m,
+        )  # fmt: skip
+
+    def full_buffer(self) -> LinkState:
+        """Return a downlink state whose queues never empty."""
+        first_mcs = self.plan.downlink.tables.first_mcs
+        scheduler = self.world.scheduler.start(self.batch, self.num_cells, self.num_ues)
+        state = LinkState.start(self.batch, self.num_ues, self.world.radio.harq.processes, first_mcs, scheduler)
+        state.flow["enqueued"] = _FULL_BUFFER_BYTES
+        return state
+
+    def loop(self) -> Callable[[int], LinkState]:
+        """Return a function that runs so many more slots."""
+        state, slot = self.full_buffer(), 0
+
+        def run(num_slots: int) -> LinkState:
+            nonlocal slot
+            for slot in range(slot + 1, slot + 1 + num_slots):
+                run_slot(self.plan, slot, self.air, state, None)
+            return state
+
+        return run
+
+    def sionna_loop(self) -> SionnaSlotLoop:
+        """Return Sionna's loop over the same beams, PRB by PRB."""
+        cross = beam_table(self.snapshot, self.serving_cell).cross[0]  # [num_rbgs, num_ues, num_ues]
+        by_prb = np.repeat(cross, self.plan.downlink.rbg_prbs, axis=0)
+        params, link = self.plan.downlink.params, self.plan.downlink
+        return SionnaSlotLoop(
+            by_prb, self.num_cells, float(params["prb_power_w"][0]), link.noise_w, int(link.re_per_prb[0])
+        )
+
+
+def measure() -> Iterator[Measurement]:
+    """Yield slots per second for one cell, for 21 cells, and for replicas of one cell."""
+    for cells, ues, rbg_prbs, slots in ((1, 8, 4, 20_000), (21, 10, 4, 3_000), (21, 10, 1, 1_500)):
+        ours = CachedWorld(cells, ues, rbg_prbs=rbg_prbs)
+        value = rate_per_s(ours.loop(), slots)
+        reference = rate_per_s(ours.sionna_loop().run, 60)
+        size = f"{cells} cell{'s' if cells > 1 else ''} x {ues} UEs x 52 PRB x 8 antennas"
+        yield Measurement(
+            name=f"{size}, scheduled by {'resource block group of 4' if rbg_prbs == 4 else 'single PRB'}",
+            value=value, unit="slots/s", reference="Sionna's scheduler, link adaptation and PHY abstraction",
+            reference_value=reference, speedup=value / reference,
+        )  # fmt: skip
+    batched = CachedWorld(1, 10, batch=64)
+    value = 64 * rate_per_s(batched.loop(), 2_000)
+    alone = rate_per_s(CachedWorld(1, 10).loop(), 10_000)
+    yield Measurement(
+        name="64 replicas of 1 cell x 10 UEs x 52 PRB x 8 antennas", value=value, unit="replica-slots/s",
+        reference="the same world one replica at a time", reference_value=alone, speedup=value / alone,
+    )  # fmt: skip
