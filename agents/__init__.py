@@ -1,0 +1,1 @@
+"""Agents that allocate radio and learning resources; the layer above scenarios. Nothing lives here yet."""

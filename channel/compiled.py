@@ -19,6 +19,7 @@ class compiled:  # noqa: N801 - used as a decorator
         update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
+        """Call the compiled function."""
         if self._machine_code is None:
             import numba
 

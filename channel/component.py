@@ -2,13 +2,28 @@
 
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
+from pydantic_core import PydanticCustomError
 
 
 class Settings(BaseModel):
-    """A group of parameters: immutable, and a misspelt field is an error."""
+    """A group of parameters: immutable, and a misspelt field, a NaN or a truth value for a number is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation in (int, float):
+            raise PydanticCustomError("bool_for_number", "expected a number, got a truth value")
+        return value
 
 
 class Component(Settings):
@@ -25,6 +40,14 @@ class Component(Settings):
     def summary(cls) -> str:
         """Return the first line of the docstring, shown by ``airtune list``."""
         return (cls.__doc__ or "").strip().split("\n", 1)[0]
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the parameters that shows only outside them, such as a missing file.
+
+        One sentence each, remedy included; one that starts with a field's name in backticks and a colon is
+        reported at that field. Asked when a scenario is loaded, so it answers fast and imports nothing heavy.
+        """
+        return []
 
     @model_serializer(mode="wrap")
     def _with_name(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

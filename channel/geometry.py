@@ -49,6 +49,31 @@ class Geometry:
         """Number of UEs."""
         return len(self.ue_position_m)
 
+    @property
+    def site_of_cell(self) -> NDArray[np.int64]:
+        """Index of the site on which each cell stands, [num_cells]."""
+        return site_indices(self.cell_position_m)
+
     def ue_position_at(self, time_s: float) -> NDArray[np.float64]:
         """Return UE positions at ``time_s`` in metres, [num_ues, 3]."""
         return self.ue_position_m + self.ue_velocity_m_s * time_s
+
+    def offset_at(self, time_s: float) -> NDArray[np.float64]:
+        """Return the vectors from every cell to every UE at ``time_s`` in metres, [num_ues, num_cells, 3]."""
+        return self.ue_position_at(time_s)[:, None, :] - self.cell_position_m
+
+
+def site_indices(position_m: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return which cells share a site, numbered by first appearance, [num_cells].
+
+    Cells within 1 mm of each other in every coordinate of ``position_m`` ([num_cells, 2 or 3], metres)
+    stand on one site.
+
+    >>> import numpy as np
+    >>> site_indices(np.array([[0.0, 9.0], [5.0, 5.0], [0.0, 9.0]])).tolist()
+    [0, 1, 0]
+    """
+    import numpy as np
+
+    same = np.all(np.abs(position_m[:, None] - position_m[None]) < 1e-3, axis=-1)  # [num_cells, num_cells]
+    return np.unique(same.argmax(axis=1), return_inverse=True)[1]

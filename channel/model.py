@@ -11,12 +11,19 @@ from channel.component import Component
 from channel.registry import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from channel.geometry import Geometry
-    from channel.snapshot import ChannelSnapshot
+    from channel.snapshot import ChannelSnapshot, PathSet
 
 
 class ChannelModel(Component):
-    """Physics of the air between the cells and the UEs of a Geometry."""
+    """Physics of the air between the cells and the UEs of a Geometry.
+
+    The air stands still during a coherence interval and is that of the interval's start, so a snapshot
+    depends on the interval only, in whatever order intervals are asked for.
+    """
 
     coherence_interval_s: float = Field(
         default=5e-3, gt=0, le=10.0, description="time for which one snapshot is used, s"
@@ -24,7 +31,10 @@ class ChannelModel(Component):
 
     @abstractmethod
     def start(self, geometry: Geometry, seed: int, device: str = "cpu") -> Any:
-        """Return the state at time 0: whatever is drawn once (large-scale parameters, rays)."""
+        """Return the state at time 0: whatever is drawn once (large-scale parameters, rays).
+
+        Equal arguments give equal bits, so a resumed run draws the state again instead of storing it.
+        """
 
     @abstractmethod
     def realise(self, geometry: Geometry, state: Any, time_s: float, seed: int) -> tuple[ChannelSnapshot, Any]:
@@ -37,6 +47,25 @@ class ChannelModel(Component):
         """Return index, start and end (s) of the coherence interval that holds ``time_s``."""
         index = int(time_s / self.coherence_interval_s + 1e-9)
         return index, index * self.coherence_interval_s, (index + 1) * self.coherence_interval_s
+
+    def _snapshot(
+        self, geometry: Geometry, time_s: float, paths: PathSet, gain: NDArray[np.complex64] | None = None
+    ) -> ChannelSnapshot:
+        """Return the snapshot of ``paths``; ``gain`` is their response at the subbands where already known."""
+        from channel.snapshot import ChannelSnapshot
+
+        _, start_s, end_s = self.interval(time_s)
+        return ChannelSnapshot(
+            gain=paths.frequency_response(geometry.subband_frequency_hz) if gain is None else gain,
+            subband_frequency_hz=geometry.subband_frequency_hz,
+            ue_noise_psd_w_hz=geometry.ue_noise_psd_w_hz,
+            gnb_noise_psd_w_hz=geometry.gnb_noise_psd_w_hz,
+            valid_from_s=start_s,
+            valid_until_s=end_s,
+            ue_position_m=geometry.ue_position_at(start_s)[None],
+            cell_position_m=geometry.cell_position_m,
+            paths=paths,
+        )
 
 
 CHANNELS: Registry[ChannelModel] = Registry("channel model", ChannelModel)

@@ -20,7 +20,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-class UnknownComponent(KeyError):
+class UnknownComponent(KeyError):  # noqa: N818 - reads as what it is
     """A name that no component of this kind is registered under."""
 
     def __str__(self) -> str:
@@ -42,7 +42,8 @@ class Registry(Generic[C]):
     channel.registry.UnknownComponent: unknown shape 'rond'; did you mean 'round'? Known: round
     """
 
-    def __init__(self, kind: str, base: type[C]) -> None:
+    # The base is abstract, which `type[C]` does not admit.
+    def __init__(self, kind: str, base: Any) -> None:
         self.kind = kind
         self.base = base
         self._classes: dict[str, type[C]] = {}
@@ -71,7 +72,8 @@ class Registry(Generic[C]):
 
     def _unknown(self, name: str) -> str:
         known = self.names()
-        return f"unknown {self.kind} {name!r}{did_you_mean(name, known)} Known: {', '.join(known)}".replace("' Known", "'. Known")
+        near = did_you_mean(name, known) or "."
+        return f"unknown {self.kind} {name!r}{near} Known: {', '.join(known)}"
 
     def field(self) -> Any:
         """Return the pydantic marker for a field holding one of these components.

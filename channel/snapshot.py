@@ -69,7 +69,7 @@ class ChannelSnapshot:
 
     @staticmethod
     def stack(snapshots: Sequence[ChannelSnapshot]) -> ChannelSnapshot:
-        """Join snapshots of equal worlds at one time as replicas along the batch axis."""
+        """Join snapshots of equal worlds at one time as replicas along the batch axis, without their paths."""
         first = snapshots[0]
         return ChannelSnapshot(
             gain=np.concatenate([s.gain for s in snapshots]),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numba
 import numpy as np
 
 from ran.mac.adaptation_kernels import group_rates, reported_channel
@@ -46,6 +49,20 @@ class Air:
     uplink: LinkAir
     valid_from_s: float
     valid_until_s: float
+
+
+@contextmanager
+def radio_threads(count: int) -> Iterator[None]:
+    """Run the body's parallel kernels on ``count`` threads (at most what Numba was started with).
+
+    Every thread writes resource block groups of its own, so results do not depend on the count.
+    """
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def serve_strongest(snapshot: ChannelSnapshot) -> NDArray[np.int32]:

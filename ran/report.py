@@ -43,6 +43,8 @@ def report(run_dir: str | Path) -> list[Path]:
 def title(results: Results) -> str:
     """Return the run's answer in one line: what was learnt over which air, how well, at what cost."""
     scenario, summary = results.scenario, results.summary
+    if not summary["rounds"]:
+        return f"{_subject(scenario)}: no complete round yet"
     airtime_s = summary["downlink_airtime_s"] + summary["uplink_airtime_s"]
     return (
         f"{_subject(scenario)}: {percent(summary['final_accuracy'])} after {count(summary['rounds'], 'round')}, "
@@ -113,7 +115,7 @@ def _draw(results: Results, panels: Sequence[Sequence[Panel]], size_in: tuple[fl
 def _headline(figure: Figure, results: Results) -> None:
     from ran.metrics.figure_style import FAINT
 
-    figure.get_layout_engine().set(rect=(0.0, 0.0, 1.0, 0.9))
+    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 0.9))
     figure.text(0.012, 0.955, title(results), fontsize=15, fontweight="bold")
     figure.text(0.012, 0.92, _setting(results.scenario), fontsize=10.5, color=FAINT)
 

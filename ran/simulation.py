@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ran.air import Air, prepare_air, serve_strongest
+from ran.air import Air, prepare_air, radio_threads, serve_strongest
 from ran.plan import SlotPlan
 from ran.slot import SlotReport, run_slot
 from ran.state import IDLE, TALLY_DTYPE, LinkState
@@ -151,7 +151,8 @@ class Simulation:
             now = self.snapshot(state, index)
             delayed = self.world.radio.link_adaptation.csi == "delayed"
             reported = self.snapshot(state, max(index - 1, 0)) if delayed else now
-            self._air = index, prepare_air(self.plan, now, reported, state.serving_cell)
+            with radio_threads(self.world.threads):
+                self._air = index, prepare_air(self.plan, now, reported, state.serving_cell)
             self._snapshots = {index: now}
         return self._air[1]
 

@@ -107,7 +107,9 @@ class LearningSettings(Settings):
     central: Literal["compare", "skip"] = Field(
         default="compare", description="compare: also fine-tune centrally with as many sample passes"
     )
-    threads: int = Field(default=2, ge=1, le=256, description="torch threads of the training part")
+    threads: int = Field(
+        default=1, ge=1, le=256, description="torch threads of the training part; small models are fastest with 1"
+    )
 
 
 class ReportSettings(Settings):
@@ -144,3 +146,12 @@ class Scenario(Settings):
             message = "; ".join(f"{'.'.join(path)}: {text}" for path, text in broken)
             raise PydanticCustomError("cross_rules", "{message}", {"message": message, "problems": broken})
         return self
+
+    def summary(self) -> str:
+        """Return the world and the learning in half a line, printed by `airtune validate`."""
+        cells, ues, learning = self.sites.layout.num_cells, self.ues.count, self.learning
+        return (
+            f"{cells} cell{'s'[: cells != 1]}, {ues} UE{'s'[: ues != 1]}, {self.channel.name}, "
+            f"{learning.algorithm.name} over {learning.transport.name}, "
+            f"{learning.rounds} round{'s'[: learning.rounds != 1]}"
+        )

@@ -11,6 +11,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
+from hypothesis import settings
+
+# The first call of compiled code takes seconds, so no deadlines; CI repeats the same examples every time.
+settings.register_profile("airtune", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("airtune")
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -74,7 +74,7 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
 
     announce("downlink")
     model_bytes = encode(state.model)
-    broadcast = [Transfer(ue, "downlink", model_bytes, start_s) for ue in range(learner.num_clients)]
+    broadcast = [Transfer(ue, "downlink", model_bytes, start_s) for ue in range(len(learner.num_samples))]
     down = transport.deliver(federation.simulation, state.network, broadcast)
 
     announce("training")
@@ -97,7 +97,7 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
     evaluation = learner.evaluate(state.model)
 
     state.clock_s = max(down.end_s, up.end_s, start_s)
-    result = _result(federation, state, start_s, len(model_bytes), down, trained, up, evaluation)
+    result = _result(federation, state, start_s, down, trained, up, evaluation)
     state.round += 1
     return result
 
@@ -116,12 +116,13 @@ def _train(federation: Federation, ue: int, model: Arrays, round_index: int, rec
 
 
 def _result(
-    federation: Federation, state: FederationState, start_s: float, model_bytes: int,
+    federation: Federation, state: FederationState, start_s: float,
     down: Exchange, trained: list[LocalTraining], up: Exchange, evaluation: Evaluation,
 ) -> RoundResult:
-    ues = ue_records(federation.simulation, state.network, state.round, model_bytes, down, trained, up)
-    record = round_record(federation.simulation, state.round, start_s, state.clock_s, ues, trained, down, up, evaluation)
-    return RoundResult(record, ues, _events(state.round, start_s, state.clock_s, down, trained, up, record))
+    number = state.round + 1
+    ues = ue_records(federation.simulation, state.network, number, down, trained, up)
+    record = round_record(federation.simulation, number, start_s, state.clock_s, ues, trained, down, up, evaluation)
+    return RoundResult(record, ues, _events(number, start_s, state.clock_s, down, trained, up, record))
 
 
 def _events(

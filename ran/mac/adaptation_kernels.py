@@ -102,13 +102,14 @@ def build_blocks(slot, kind, flow, harq, nack, pending, owned, csi_gain, csi_noi
             out.prb_power_w = power
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, parallel=True)
 def reported_channel(cross, serving_cell, path_gain, cell_prbs, noise_w, params, gain, noise):
     """Fill what UEs report of a beam table: own gain, and noise plus mean full-load interference, W per PRB.
 
     ``gain`` and ``noise`` are [batch, num_ues, num_rbgs]. Each interfering cell is taken to serve its UEs in turn.
     """
-    p = params[0]
+    uplink = params[0].uplink
+    down_power_w = params[0].prb_power_w
     batch, groups, ues, _ = cross.shape
     cells = 0
     for b in range(batch):
@@ -119,14 +120,14 @@ def reported_channel(cross, serving_cell, path_gain, cell_prbs, noise_w, params,
         per_cell[:] = 0.0
         for u in range(ues):
             per_cell[serving_cell[b, u]] += 1.0
-        for r in range(groups):
+        for r in numba.prange(groups):
             for u in range(ues):
                 total = noise_w
                 for v in range(ues):
                     if serving_cell[b, v] != serving_cell[b, u]:
                         share = 1.0 / per_cell[serving_cell[b, v]]
-                        if p.uplink == 0:
-                            total += share * p.prb_power_w * cross[b, r, u, v]
+                        if uplink == 0:
+                            total += share * down_power_w * cross[b, r, u, v]
                         else:
                             power = prb_power(max(1.0, cell_prbs * share), path_gain[b, v], params)
                             total += share * power * cross[b, r, v, u]

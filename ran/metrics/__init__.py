@@ -1,0 +1,1 @@
+"""What a run measures: rows, summary and pictures."""

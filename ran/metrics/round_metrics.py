@@ -34,7 +34,7 @@ def spectral_efficiency_bit_s_hz(simulation: Simulation, payload_bytes: int, tal
 
 
 def ue_records(
-    simulation: Simulation, state: NetworkState, round_index: int, model_bytes: int,
+    simulation: Simulation, state: NetworkState, round_index: int,
     down: Exchange, trained: Sequence[LocalTraining], up: Exchange,
 ) -> list[UeRecord]:
     """Return one row per UE; NaN where it did not get that far."""

@@ -45,11 +45,11 @@ def beam_table(snapshot: ChannelSnapshot, serving_cell: NDArray[np.int32]) -> Be
     return BeamTable(cross=cross, path_gain=own)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, parallel=True)
 def _cross_gain(gain, serving_cell, cross):
     batch, groups, ues, _cells, antennas = gain.shape
     for b in range(batch):
-        for s in range(groups):
+        for s in numba.prange(groups):
             for u in range(ues):
                 cell = serving_cell[b, u]
                 norm = 0.0

@@ -23,7 +23,7 @@ learning:
   model: {name: glyph_vit}
   adapter: {name: lora}
   algorithm: {name: fedavg}
-report: {dpi: 130}
+report: {dpi: 60}
 """
 PROVENANCE = {"seed": 7, "platform": "here", "threads": {"radio": 1}, "versions": {"torch": "2.13.0"}}
 ZERO_SHOT, CENTRAL = 0.41, 0.97

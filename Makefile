@@ -1,0 +1,48 @@
+# Two commands do everything on a machine with Python and make: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements.lock
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-all check lint types imports setup lock clean help
+
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## the environment alone
+
+$(READY): $(LOCK) pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("AirTune needs Python 3.11 or newer") if sys.version_info < (3, 11) else 0'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+demo: $(READY)  ## the quickstart: one YAML in, a fine-tuned model and its radio bill out
+	$(BIN)/airtune run scenarios/quickstart.yaml
+
+test: check  ## the environment, lint, types, import rules and tests
+
+check: $(READY) lint types imports  ## what CI runs
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-all: $(READY) lint types imports  ## the longer studies as well
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+lock: $(READY)  ## write requirements.lock from what is installed
+	$(BIN)/python -m pip freeze --exclude-editable | sed "s/+cpu$$//" > $(LOCK).new && mv $(LOCK).new $(LOCK)
+
+clean:  ## everything made here but the runs
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

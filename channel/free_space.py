@@ -1,0 +1,54 @@
+"""Free space: one straight path per link, exact and deterministic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from channel.model import CHANNELS, ChannelModel
+from channel.units import SPEED_OF_LIGHT_M_S
+
+if TYPE_CHECKING:
+    from channel.geometry import Geometry
+    from channel.snapshot import ChannelSnapshot
+
+
+@CHANNELS.register("free_space")
+class FreeSpace(ChannelModel):
+    """Friis' free space: a line of sight and nothing else.
+
+    h(f) = (lambda / 4 pi d) F exp(-j 2 pi (f_c + f) d / c), with F the response of the cell's array to a
+    plane wave (``AntennaArray.response``), lambda at the carrier, and d the distance from the panel's centre
+    at the start of the coherence interval; a moving UE so gets its Doppler shift from the geometry. Nearer
+    than one wavelength there is no far field: there the distance counts as one wavelength.
+
+    It does not model ground, obstacles, scattering, or the array's change of beam over the band (its spacing
+    is half a wavelength at the carrier).
+    """
+
+    def start(self, geometry: Geometry, seed: int, device: str = "cpu") -> None:  # noqa: ARG002
+        """Return None: nothing is drawn."""
+        return
+
+    def realise(
+        self,
+        geometry: Geometry,
+        state: None,  # noqa: ARG002
+        time_s: float,
+        seed: int,  # noqa: ARG002
+    ) -> tuple[ChannelSnapshot, None]:
+        """Return the snapshot of the coherence interval that holds ``time_s``; it has one path per link."""
+        import numpy as np
+
+        from channel.snapshot import PathSet
+
+        offset_m = geometry.offset_at(self.interval(time_s)[1])  # [num_ues, num_cells, 3]
+        wavelength_m = SPEED_OF_LIGHT_M_S / geometry.carrier_hz
+        distance_m = np.maximum(np.linalg.norm(offset_m, axis=-1), wavelength_m)
+        delay_s = distance_m / SPEED_OF_LIGHT_M_S
+        response = geometry.cell_array.response(
+            offset_m / distance_m[..., None], geometry.cell_azimuth_rad, geometry.cell_downtilt_rad
+        )  # [num_ues, num_cells, num_antennas]
+        amplitude = wavelength_m / (4 * np.pi * distance_m) * np.exp(-2j * np.pi * geometry.carrier_hz * delay_s)
+        gain = (amplitude[..., None] * response).astype(np.complex64)
+        paths = PathSet(gain=gain[None, :, None, :, :, None], delay_s=delay_s[None, :, :, None])
+        return self._snapshot(geometry, time_s, paths), None

@@ -1,0 +1,149 @@
+"""The interface of a learning algorithm, and the minibatch descent that all of them build on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from pydantic import Field
+
+from channel.component import Component
+from channel.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[np.float32]]
+    """Named trainable arrays: a global model, or a difference between two."""
+
+
+class Problem(Protocol):
+    """What one client minimises: its samples' mean loss, as a function of parameters trained in place.
+
+    An algorithm knows nothing else of a client, so a quadratic and a transformer run through the same code.
+    """
+
+    @property
+    def num_samples(self) -> int:
+        """Samples that the client holds."""
+
+    @property
+    def flops_per_sample(self) -> float:
+        """FLOPs of training on one sample once, forward and backward."""
+
+    def load(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Set the parameters."""
+
+    def read(self) -> Arrays:
+        """Return a copy of the parameters."""
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return the parameters themselves, for an optimiser."""
+
+    def loss(self, batch: NDArray[np.int64]) -> torch.Tensor:
+        """Return the mean loss, a differentiable scalar, over the samples ``batch`` (0 .. num_samples-1)."""
+
+
+@dataclass(frozen=True)
+class ClientUpdate:
+    """What one client's training in one round comes to.
+
+    Attributes:
+        arrays: trained minus received parameters, by name; the content of the uplink payload.
+        num_samples: samples the client holds, its weight in the mean.
+        num_steps: optimiser steps taken.
+        train_loss: mean loss over all samples passed, each with the parameters of its step.
+        flops: FLOPs of all steps.
+    """
+
+    arrays: Arrays
+    num_samples: int
+    num_steps: int
+    train_loss: float
+    flops: float
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Bookkeeping of some optimiser steps: how many, over how many samples, at what mean loss."""
+
+    num_steps: int
+    num_passes: int
+    loss: float
+
+
+class Algorithm(Component):
+    """Local training on each client and a server step that merges the outcomes.
+
+    Both are pure in the named arrays. ``needs`` says what of the updates the server must see: only their
+    weighted sum (``superpose``) or each one (``deliver``).
+    """
+
+    needs: ClassVar[Literal["superpose", "deliver"]]
+
+    local_epochs: int = Field(default=1, ge=1, le=10_000, description="passes over the client's samples in a round")
+    local_steps: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="steps in a round, instead of local_epochs"
+    )
+    batch_size: int = Field(default=16, ge=1, le=100_000)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = Field(default=2e-3, gt=0, le=100)
+    weight_decay: float = Field(default=0.0, ge=0, le=10)
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd; adamw has its own")
+
+    @abstractmethod
+    def client_step(self, arrays: Arrays, problem: Problem, rng: np.random.Generator) -> ClientUpdate:
+        """Return what a client makes of the global ``arrays`` in one round; ``rng`` orders the batches."""
+
+    @abstractmethod
+    def aggregate(self, arrays: Arrays, updates: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
+        """Return the new global arrays from the clients' updates and their (positive) weights."""
+
+    def batches(self, num_samples: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        """Yield the sample indices of each step of one round: shuffled epochs, the last batch of each maybe smaller."""
+        import numpy as np
+
+        steps_per_epoch = -(-num_samples // self.batch_size)
+        left = self.local_steps or self.local_epochs * steps_per_epoch
+        while left > 0:
+            order = rng.permutation(num_samples).astype(np.int64)
+            for start in range(0, min(left, steps_per_epoch) * self.batch_size, self.batch_size):
+                yield order[start : start + self.batch_size]
+            left -= steps_per_epoch
+
+    def passes(self, num_samples: int) -> int:
+        """Return how many samples ``batches`` yields in one round, repetitions counted."""
+        if self.local_steps is None:
+            return self.local_epochs * num_samples
+        epochs, steps = divmod(self.local_steps, -(-num_samples // self.batch_size))
+        return epochs * num_samples + steps * self.batch_size
+
+    def new_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the local optimiser with an empty state."""
+        import torch
+
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(
+                parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+            )
+        return torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+
+def descend(problem: Problem, optimizer: torch.optim.Optimizer, batches: Iterable[NDArray[np.int64]]) -> Descent:
+    """Take one optimiser step per batch, in place, and return the bookkeeping."""
+    steps, passes, total = 0, 0, 0.0
+    for batch in batches:
+        optimizer.zero_grad(set_to_none=True)
+        loss = problem.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        steps, passes = steps + 1, passes + len(batch)
+        total += loss.item() * len(batch)
+    return Descent(num_steps=steps, num_passes=passes, loss=total / passes)
+
+
+ALGORITHMS: Registry[Algorithm] = Registry("algorithm", Algorithm)

@@ -1,0 +1,143 @@
+"""RunSummary: a run in a few honest numbers, computed from its rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ran.metrics.records import RoundRecord, UeRecord
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The content of ``summary.json``. Times are virtual; totals run over all rounds, energies over all UEs.
+
+    Attributes:
+        accuracy_ratio_to_central: final over central accuracy; NaN (null in the file) where central was skipped.
+        time_to_90_percent_s: when test accuracy first reached 90 % of the final one (0 if untrained it already had).
+        downlink_se_bit_s_hz: delivered payload bits per second and hertz of the resource used: the rounds' mean,
+            weighted by the PRB-slots each used; so are the uplink's and both BLERs.
+        energy_per_ue_j: transmit, receive and compute energy of the mean UE.
+        energy_worst_ue_j: the same of the UE that spent most.
+    """
+
+    name: str
+    seed: int
+    rounds: int
+    ues: int
+    zero_shot_accuracy: float
+    final_accuracy: float
+    best_accuracy: float
+    best_round: int
+    central_accuracy: float
+    accuracy_ratio_to_central: float
+    final_test_loss: float
+    virtual_time_s: float
+    time_to_90_percent_s: float
+    downlink_s: float
+    compute_s: float
+    uplink_s: float
+    downlink_payload_bytes: int
+    uplink_payload_bytes: int
+    downlink_air_bits: int
+    uplink_air_bits: int
+    downlink_airtime_s: float
+    uplink_airtime_s: float
+    downlink_prb_slots: int
+    uplink_prb_slots: int
+    downlink_se_bit_s_hz: float
+    uplink_se_bit_s_hz: float
+    downlink_bler: float
+    uplink_bler: float
+    harq_retransmissions: int
+    rlc_retransmitted_bytes: int
+    ue_transmit_energy_j: float
+    ue_receive_energy_j: float
+    ue_compute_energy_j: float
+    energy_per_ue_j: float
+    energy_worst_ue_j: float
+    gnb_energy_j: float
+
+
+# Columns of RoundRecord that a summary adds up under the same name.
+TOTALS = (
+    "downlink_s", "compute_s", "uplink_s",
+    "downlink_payload_bytes", "uplink_payload_bytes", "downlink_air_bits", "uplink_air_bits",
+    "downlink_airtime_s", "uplink_airtime_s", "downlink_prb_slots", "uplink_prb_slots",
+    "harq_retransmissions", "rlc_retransmitted_bytes",
+    "ue_transmit_energy_j", "ue_receive_energy_j", "ue_compute_energy_j", "gnb_energy_j",
+)  # fmt: skip
+
+
+def summarise(
+    rounds: Sequence[RoundRecord],
+    ues: Sequence[UeRecord],
+    *,
+    name: str,
+    seed: int,
+    num_ues: int,
+    zero_shot_accuracy: float,
+    central_accuracy: float = math.nan,
+) -> RunSummary:
+    """Return the summary of a run, also of one with no round yet (its accuracy is then the untrained model's).
+
+    Args:
+        rounds: rows of ``rounds.parquet`` in order.
+        ues: rows of ``ues.parquet``.
+        name: name of the scenario.
+        seed: its seed.
+        num_ues: UEs of the scenario, whether they took part or not.
+        zero_shot_accuracy: accuracy of the base model before any training.
+        central_accuracy: accuracy of the same fine-tuning in one place; NaN where it was not done.
+    """
+    accuracy = [row.test_accuracy for row in rounds]
+    final = accuracy[-1] if rounds else zero_shot_accuracy
+    best = max(range(len(rounds)), key=lambda index: accuracy[index], default=-1)
+    totals: dict[str, Any] = {column: sum(getattr(row, column) for row in rounds) for column in TOTALS}
+    ue_energy_j = _energy_by_ue(ues)
+    return RunSummary(
+        name=name,
+        seed=seed,
+        rounds=len(rounds),
+        ues=num_ues,
+        zero_shot_accuracy=zero_shot_accuracy,
+        final_accuracy=final,
+        best_accuracy=accuracy[best] if rounds else zero_shot_accuracy,
+        best_round=rounds[best].round if rounds else 0,
+        central_accuracy=central_accuracy,
+        accuracy_ratio_to_central=final / central_accuracy if central_accuracy > 0 else math.nan,
+        final_test_loss=rounds[-1].test_loss if rounds else math.nan,
+        virtual_time_s=rounds[-1].end_s if rounds else 0.0,
+        time_to_90_percent_s=_time_to(0.9 * final, rounds, zero_shot_accuracy),
+        downlink_se_bit_s_hz=_pooled(rounds, "downlink_se_bit_s_hz", "downlink_prb_slots"),
+        uplink_se_bit_s_hz=_pooled(rounds, "uplink_se_bit_s_hz", "uplink_prb_slots"),
+        downlink_bler=_pooled(rounds, "downlink_bler", "downlink_prb_slots"),
+        uplink_bler=_pooled(rounds, "uplink_bler", "uplink_prb_slots"),
+        energy_per_ue_j=sum(ue_energy_j.values()) / num_ues,
+        energy_worst_ue_j=max(ue_energy_j.values(), default=0.0),
+        **totals,
+    )
+
+
+def _energy_by_ue(ues: Sequence[UeRecord]) -> dict[int, float]:
+    energy_j: dict[int, float] = {}
+    for row in ues:
+        spent_j = row.transmit_energy_j + row.receive_energy_j + row.compute_energy_j
+        energy_j[row.ue] = energy_j.get(row.ue, 0.0) + spent_j
+    return energy_j
+
+
+def _time_to(accuracy: float, rounds: Sequence[RoundRecord], zero_shot_accuracy: float) -> float:
+    if zero_shot_accuracy >= accuracy:
+        return 0.0
+    return next((row.end_s for row in rounds if row.test_accuracy >= accuracy), math.nan)
+
+
+def _pooled(rounds: Sequence[RoundRecord], column: str, weight: str) -> float:
+    """Return the mean of a ratio weighted by the resource it was measured on, NaN where none was used."""
+    used = [(getattr(row, column), getattr(row, weight)) for row in rounds if getattr(row, weight) > 0]
+    total = sum(weight for _, weight in used)
+    return sum(value * weight for value, weight in used) / total if total else math.nan

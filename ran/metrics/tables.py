@@ -1,0 +1,122 @@
+"""Rows to Parquet and back: typed by the record's fields, every column described, equal rows to equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, TypeVar, get_type_hints
+
+from channel.errors import UserError
+from ran.metrics.files import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+R = TypeVar("R")
+
+DESCRIPTIONS = {
+    "round": "round, counted from 1",
+    "ue": "index of the UE, from 0",
+    "cell": "index of the serving cell, from 0",
+    "start_s": "virtual time when the round began",
+    "end_s": "virtual time when the round ended",
+    "downlink_s": "virtual time until the last UE had the model",
+    "compute_s": "virtual time from then until the last UE had trained; others may be sending already",
+    "uplink_s": "virtual time from then until the last update had arrived",
+    "participants": "UEs that took part",
+    "num_samples": "training samples of the UE",
+    "train_loss": "mean training loss",
+    "test_loss": "loss of the aggregated model on the test set",
+    "test_accuracy": "accuracy of the aggregated model on the test set, 0 to 1",
+    "downlink_payload_bytes": "bytes of model delivered to UEs",
+    "uplink_payload_bytes": "bytes of updates delivered to the gNB",
+    "downlink_air_bits": "transport block bits sent, headers, padding and retransmissions included",
+    "uplink_air_bits": "transport block bits sent, headers, padding and retransmissions included",
+    "downlink_airtime_s": "time in which any cell sent data",
+    "uplink_airtime_s": "time in which any cell received data",
+    "downlink_prb_slots": "physical resource blocks used, summed over slots",
+    "uplink_prb_slots": "physical resource blocks used, summed over slots",
+    "downlink_se_bit_s_hz": "delivered payload bits per second and hertz of the resource blocks used",
+    "uplink_se_bit_s_hz": "delivered payload bits per second and hertz of the resource blocks used",
+    "downlink_bler": "share of first transmissions received in error",
+    "uplink_bler": "share of first transmissions received in error",
+    "harq_retransmissions": "transport blocks sent again by HARQ",
+    "rlc_retransmitted_bytes": "bytes that RLC sent again after HARQ gave up",
+    "ue_transmit_energy_j": "energy that the UEs spent transmitting",
+    "ue_receive_energy_j": "energy that the UEs spent receiving",
+    "ue_compute_energy_j": "energy that the UEs spent training",
+    "gnb_energy_j": "energy that the cells spent while sending or receiving",
+    "downlink_done_s": "virtual time when the model had arrived",
+    "compute_done_s": "virtual time when training was done",
+    "uplink_done_s": "virtual time when the update had arrived",
+    "downlink_sinr_db": "mean effective SINR of the first transmissions",
+    "uplink_sinr_db": "mean effective SINR of the first transmissions",
+    "downlink_mcs": "mean modulation and coding scheme of the first transmissions",
+    "uplink_mcs": "mean modulation and coding scheme of the first transmissions",
+    "transmit_energy_j": "energy spent transmitting",
+    "receive_energy_j": "energy spent receiving",
+    "compute_energy_j": "energy spent training",
+    "x_m": "position when the model had arrived, east",
+    "y_m": "position when the model had arrived, north",
+    "distance_m": "distance to the serving cell",
+}
+"""What each column means; its unit is the ending of its name. Written into the Parquet files."""
+
+
+def schema_of(record: type) -> pa.Schema:
+    """Return the Parquet schema of a record dataclass whose fields are int, float, str or bool."""
+    import pyarrow as pa
+
+    arrow = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+    types = get_type_hints(record)
+    columns = [
+        pa.field(field.name, arrow[types[field.name]], metadata={"description": DESCRIPTIONS[field.name]})
+        for field in fields(record)
+    ]
+    return pa.schema(columns)
+
+
+def table_of(record: type[R], rows: Sequence[R]) -> pa.Table:
+    """Return the rows as a table of the record's schema."""
+    import pyarrow as pa
+
+    schema = schema_of(record)
+    arrays = [pa.array([getattr(row, column.name) for row in rows], column.type) for column in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def records_of(record: type[R], table: pa.Table) -> list[R]:
+    """Return a table's rows as records, exactly as they were written."""
+    return [record(**row) for row in table.to_pylist()]
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table atomically; equal tables give equal bytes, however they were put together."""
+    import pyarrow.parquet as pq
+
+    with replacing(path) as file:
+        pq.write_table(table, file, version="2.6", compression="snappy", use_dictionary=False)
+
+
+def read_table(path: Path, record: type) -> pa.Table:
+    """Read the table of a record, with no rows where the file is not written yet.
+
+    Raises:
+        UserError: the file is damaged, or lacks columns of the record.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = schema_of(record)
+    if not path.is_file():
+        return schema.empty_table()
+    try:
+        table = pq.read_table(path, use_threads=False)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: not a Parquet file ({error}); restore it from a copy, or run again") from error
+    missing = sorted(set(schema.names) - set(table.column_names))
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(missing)}; read it with the AirTune version that wrote it")
+    return table.select(schema.names).cast(schema)

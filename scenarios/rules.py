@@ -1,0 +1,99 @@
+"""Rules that tie sections of a scenario together: each broken one is a sentence that names the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from channel.errors import UserError
+from channel.layout import ExplicitPlacement
+from ran.learning.tasks import Digits, ImageClassification, Task, TextClassification
+from ran.learning.tasks.digits import TEST_PER_CLASS
+from ran.learning.transport import TRANSPORTS
+from ran.numerology import num_prbs
+
+if TYPE_CHECKING:
+    from scenarios.schema import Scenario
+
+_DIGITS = 1797
+
+Broken = tuple[tuple[str, ...], str]
+"""The YAML path that a message is reported at, and the message."""
+
+
+def broken_rules(scenario: Scenario) -> Iterator[Broken]:
+    """Yield every rule that the scenario breaks."""
+    yield from _carrier(scenario)
+    yield from _tdd(scenario)
+    yield from _verbs(scenario)
+    yield from _placement(scenario)
+    yield from _samples(scenario)
+
+
+def _carrier(scenario: Scenario) -> Iterator[Broken]:
+    radio = scenario.radio
+    problem = _no_carrier(radio.bandwidth_hz, radio.subcarrier_spacing_hz, radio.carrier_hz)
+    if problem:
+        # 20 MHz (FR1) or 100 MHz (FR2) goes with every spacing that the carrier's frequency has.
+        some = [_no_carrier(hz, radio.subcarrier_spacing_hz, radio.carrier_hz) for hz in (20e6, 100e6)]
+        yield ("radio", "subcarrier_spacing_hz" if all(some) else "bandwidth_hz"), problem
+
+
+def _no_carrier(bandwidth_hz: float, subcarrier_spacing_hz: float, carrier_hz: float) -> str:
+    """Return why there is no such NR carrier, or an empty string."""
+    try:
+        num_prbs(bandwidth_hz, subcarrier_spacing_hz, carrier_hz)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _tdd(scenario: Scenario) -> Iterator[Broken]:
+    pattern, transport = scenario.radio.tdd_pattern, scenario.learning.transport
+    if not transport.uses_radio:
+        return
+    for letters, direction in (("U", "uplink"), ("DS", "downlink")):
+        if not set(letters) & set(pattern):
+            yield (
+                ("radio", "tdd_pattern"),
+                f"{pattern!r} has no {direction} slot ({letters[0]}), but the {transport.name} transport needs one; "
+                "add it, as in 'DDDSU', or set learning.transport to ideal",
+            )
+
+
+def _verbs(scenario: Scenario) -> Iterator[Broken]:
+    algorithm, transport = scenario.learning.algorithm, scenario.learning.transport
+    if algorithm.needs not in transport.verbs:
+        able = [name for name in TRANSPORTS.names() if algorithm.needs in TRANSPORTS.get(name).verbs]
+        yield (
+            ("learning", "transport"),
+            f"{transport.name} cannot {algorithm.needs}, which {algorithm.name} needs; choose {' or '.join(able)}",
+        )
+
+
+def _placement(scenario: Scenario) -> Iterator[Broken]:
+    placement, count = scenario.ues.placement, scenario.ues.count
+    if isinstance(placement, ExplicitPlacement) and len(placement.positions_m) != count:
+        yield (
+            ("ues", "placement", "positions_m"),
+            f"{len(placement.positions_m)} positions, but ues.count is {count}; give one position for each UE, "
+            f"or set ues.count to {len(placement.positions_m)}",
+        )
+
+
+def _samples(scenario: Scenario) -> Iterator[Broken]:
+    count, least, task = scenario.ues.count, scenario.learning.partition.min_samples, scenario.learning.task
+    have = _num_train_samples(task)
+    if have is not None and count * least > have:
+        yield (
+            ("ues", "count"),
+            f"{count} UEs with at least {least} samples each need {count * least}, but {task.name} has {have} for "
+            "training; use fewer UEs or lower learning.partition.min_samples",
+        )
+
+
+def _num_train_samples(task: Task) -> int | None:
+    """Return the most training samples that a task can have, as far as that shows without reading its data."""
+    if isinstance(task, Digits):
+        return _DIGITS - 10 * TEST_PER_CLASS
+    return task.max_train_samples if isinstance(task, ImageClassification | TextClassification) else None

@@ -1,0 +1,199 @@
+"""Run a scenario: build the world, train round by round, leave a run directory that can be resumed and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from channel.errors import UserError
+from scenarios.run_directory import RunDirectory, provenance
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ran.learning.round import Federation, FederationState
+    from ran.metrics.summary import RunSummary
+    from scenarios.progress import Progress
+    from scenarios.schema import Scenario
+
+_MODEL = "model/"
+_NETWORK = "network/"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """Where a finished run lies, and what came out."""
+
+    path: Path
+    summary: RunSummary
+
+
+def run(scenario: Scenario, *, out: Path | None = None, quiet: bool = False) -> FinishedRun:
+    """Run a scenario from the start.
+
+    Args:
+        scenario: what to run.
+        out: run directory, new or empty; by default ``runs/NAME``, or ``runs/NAME-2`` and so on where that exists.
+        quiet: show no progress.
+
+    Raises:
+        UserError: the directory holds something already, or scenario, data, model and machine do not fit.
+        KeyboardInterrupt: with ``run_directory`` as its argument, once the run can be resumed.
+    """
+    from scenarios.show import to_yaml
+
+    require_device(scenario.device)
+    path = out or _free_path(Path("runs"), scenario.name)
+    with RunDirectory.create(path, to_yaml(scenario), _provenance(scenario)) as directory:
+        return _execute(scenario, directory, quiet)
+
+
+def resume(path: Path, *, quiet: bool = False) -> FinishedRun:
+    """Go on with an interrupted run; its final files equal those of an uninterrupted one.
+
+    Raises:
+        UserError: there is no run to resume there.
+    """
+    from scenarios.load import load
+
+    directory_scenario = load(_scenario_of(path))
+    require_device(directory_scenario.device)
+    with RunDirectory.resume(path, _provenance(directory_scenario)) as directory:
+        return _execute(directory_scenario, directory, quiet)
+
+
+def require_device(device: str) -> None:
+    """Raise UserError where torch has no such device."""
+    if device == "cpu":
+        return
+    import torch
+
+    index = int(device.split(":")[1]) if ":" in device else 0
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= found:
+        raise UserError(f"device: {device} asked for, but torch sees {found} CUDA devices here; use device: cpu")
+
+
+def build_federation(scenario: Scenario) -> Federation:
+    """Return the world, the learner and the way payloads travel between them."""
+    from ran.learning.learner import Learner
+    from ran.learning.round import Federation
+    from ran.simulation import Simulation
+    from scenarios.build import build_world
+
+    learning = scenario.learning
+    world = build_world(scenario)
+    learner = Learner(
+        task=learning.task, model=learning.model, adapter=learning.adapter, partition=learning.partition,
+        algorithm=learning.algorithm, num_clients=scenario.ues.count, seed=scenario.seed, device=scenario.device,
+        threads=learning.threads,
+    )  # fmt: skip
+    return Federation(Simulation(world), learner, learning.algorithm, learning.transport)
+
+
+def _execute(scenario: Scenario, directory: RunDirectory, quiet: bool) -> FinishedRun:
+    from scenarios.progress import open_progress
+
+    with directory.timed("set-up"):
+        federation = build_federation(scenario)
+        state = _start(federation, directory)
+        zero_shot = federation.learner.zero_shot().accuracy
+    rounds = scenario.learning.rounds
+    with _resumable(directory), open_progress(rounds, quiet=quiet, done=state.round) as progress:
+        _run_rounds(federation, state, rounds, directory, progress)
+        central = float("nan")
+        if scenario.learning.central == "compare":
+            progress.stage("central baseline")
+            with directory.timed("central baseline"):
+                *_, last = federation.learner.central(rounds)
+                central = last.accuracy
+        progress.stage("figures")
+        summary = _finish(scenario, federation, state, directory, zero_shot, central)
+    return FinishedRun(directory.path, summary)
+
+
+@contextmanager
+def _resumable(directory: RunDirectory) -> Iterator[None]:
+    """Let Ctrl-C say which run it interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(directory.path) from None
+
+
+def _start(federation: Federation, directory: RunDirectory) -> FederationState:
+    from ran.learning.round import FederationState
+
+    network = federation.simulation.start()
+    checkpoint = directory.checkpoint
+    if checkpoint is None:
+        return FederationState(round=0, clock_s=0.0, model=federation.learner.initial(), network=network)
+    network.restore(_under(_NETWORK, checkpoint.arrays))
+    model = _under(_MODEL, checkpoint.arrays)
+    return FederationState(checkpoint.meta["round"], checkpoint.meta["clock_s"], model, network)
+
+
+def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _run_rounds(
+    federation: Federation, state: FederationState, rounds: int, directory: RunDirectory, progress: Progress
+) -> None:
+    from ran.learning.round import run_round
+
+    while state.round < rounds:
+        with directory.timed("rounds"):
+            result = run_round(federation, state, progress.stage)
+        for event in result.events:
+            directory.append_event(event)
+        arrays: dict[str, Any] = {_MODEL + name: array for name, array in state.model.items()}
+        arrays |= {_NETWORK + name: array for name, array in state.network.arrays().items()}
+        meta = {"round": state.round, "clock_s": state.clock_s}
+        directory.complete_round(result.record, result.ues, arrays, meta)
+        progress.round_done(result.record)
+
+
+def _finish(
+    scenario: Scenario, federation: Federation, state: FederationState, directory: RunDirectory,
+    zero_shot: float, central: float,
+) -> RunSummary:  # fmt: skip
+    from ran.metrics.summary import summarise
+
+    with directory.adapter() as path:
+        federation.learner.save(state.model, path)
+    summary = summarise(
+        directory.rounds, directory.ues, name=scenario.name, seed=scenario.seed, num_ues=scenario.ues.count,
+        zero_shot_accuracy=zero_shot, central_accuracy=central,
+    )  # fmt: skip
+    directory.write_summary(summary)
+    if scenario.report.figures == "all":
+        from ran.report import report
+
+        with directory.timed("figures"):
+            report(directory.path)
+    directory.finish()
+    return summary
+
+
+def _provenance(scenario: Scenario) -> dict[str, Any]:
+    return provenance(scenario.seed, {"radio": scenario.radio.threads, "learning": scenario.learning.threads})
+
+
+def _scenario_of(path: Path) -> Path:
+    from ran.metrics import files
+    from ran.metrics.results import require_run_directory
+
+    require_run_directory(path)
+    return path / files.SCENARIO
+
+
+def _free_path(folder: Path, name: str) -> Path:
+    path, number = folder / name, 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}"
+    return path

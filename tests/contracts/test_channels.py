@@ -1,0 +1,133 @@
+"""What every registered channel model must do, also one added tomorrow."""
+
+import pickle
+from typing import Annotated
+
+import numpy as np
+import pytest
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from channel import CHANNELS
+from channel.antenna import AntennaArray
+from channel.geometry import Geometry
+from channel.model import ChannelModel
+
+SEED = 11
+TIMES_S = (0.0, 0.0049, 0.005, 0.0123, 7.0)
+FIELD = TypeAdapter(Annotated[ChannelModel, CHANNELS.field()])
+
+
+@pytest.fixture(scope="module")
+def geometry():
+    """Three cells on two sites with 8 antennas each, 5 walking UEs, 13 subbands."""
+    ues = np.array([[60.0, 10, 1.5], [45, -45, 1.5], [-20, 80, 1.5], [130, 40, 1.5], [170, -60, 1.5]])
+    return Geometry(
+        carrier_hz=3.5e9,
+        subband_frequency_hz=(np.arange(13) - 6) * 1.44e6,
+        cell_position_m=np.array([[0.0, 0, 25], [0, 0, 25], [200, 0, 25]]),
+        cell_azimuth_rad=np.radians([30.0, 150.0, 180.0]),
+        cell_downtilt_rad=0.1,
+        cell_array=AntennaArray(rows=2, columns=2, polarization="dual"),
+        ue_position_m=ues,
+        ue_velocity_m_s=np.array([[1.4, 0, 0], [0, 1.4, 0], [0, 0, 0], [-1, -1, 0], [20, 0, 0]]),
+        ue_noise_psd_w_hz=3e-20,
+        gnb_noise_psd_w_hz=1e-20,
+    )
+
+
+@pytest.fixture(scope="module", params=CHANNELS.names())
+def model(request):
+    return CHANNELS.get(request.param)()
+
+
+@pytest.fixture(scope="module")
+def state(model, geometry):
+    return model.start(geometry, SEED)
+
+
+def run(model, geometry, state, times_s, seed=SEED):
+    """Return the snapshots at ``times_s``, handing the state on."""
+    snapshots = []
+    for time_s in times_s:
+        snapshot, state = model.realise(geometry, state, time_s, seed)
+        snapshots.append(snapshot)
+    return snapshots
+
+
+def test_shapes_and_types(model, geometry, state):
+    """Oracle: the snapshot's documented contract."""
+    snapshot = run(model, geometry, state, [0.02])[0]
+    assert snapshot.gain.shape == (1, 5, 1, 3, 8, 13)
+    assert snapshot.gain.dtype == np.complex64
+    assert np.isfinite(snapshot.gain).all()
+    assert (snapshot.path_gain > 0).all()
+    assert (snapshot.path_gain < 1).all()
+    np.testing.assert_array_equal(snapshot.subband_frequency_hz, geometry.subband_frequency_hz)
+    np.testing.assert_array_equal(snapshot.cell_position_m, geometry.cell_position_m)
+    assert (snapshot.ue_noise_psd_w_hz, snapshot.gnb_noise_psd_w_hz) == (3e-20, 1e-20)
+    assert snapshot.ue_position_m.shape == (1, 5, 3)
+
+
+def test_validity_intervals_tile_time(model, geometry, state):
+    """Property: every snapshot holds the time asked for, is the same all through its interval, and UEs move on."""
+    for time_s, snapshot in zip(TIMES_S, run(model, geometry, state, TIMES_S), strict=True):
+        assert snapshot.valid_from_s <= time_s < snapshot.valid_until_s
+        middle, after = run(
+            model, geometry, state, [(snapshot.valid_from_s + snapshot.valid_until_s) / 2, snapshot.valid_until_s]
+        )
+        np.testing.assert_array_equal(middle.gain, snapshot.gain)
+        assert after.valid_from_s == snapshot.valid_until_s
+        np.testing.assert_allclose(snapshot.ue_position_m[0], geometry.ue_position_at(snapshot.valid_from_s))
+
+
+def test_equal_arguments_give_equal_bits(model, geometry, state):
+    """Property: start and realise are functions. A resumed run draws its state again and goes on with equal bits."""
+    first = run(model, geometry, state, TIMES_S)
+    again = run(model, geometry, CHANNELS.get(model.name)().start(geometry, SEED), TIMES_S)
+    for a, b in zip(first, again, strict=True):
+        assert a.gain.tobytes() == b.gain.tobytes()
+        assert a.ue_position_m.tobytes() == b.ue_position_m.tobytes()
+
+
+def test_time_can_be_asked_for_in_any_order(model, geometry, state):
+    """Property: no memory: forwards, backwards and in jumps give the same bits."""
+    forwards = run(model, geometry, state, TIMES_S)
+    backwards = run(model, geometry, state, TIMES_S[::-1])[::-1]
+    for a, b in zip(forwards, backwards, strict=True):
+        assert a.gain.tobytes() == b.gain.tobytes()
+
+
+def test_another_seed_differs_unless_deterministic(model, geometry, state):
+    """Property: the seed is used, by all but free space."""
+    gain = run(model, geometry, state, [0.0])[0].gain
+    other = run(model, geometry, model.start(geometry, SEED + 1), [0.0], SEED + 1)[0].gain
+    assert np.array_equal(gain, other) == (model.name == "free_space")
+
+
+def test_gains_are_the_paths_response(model, geometry, state):
+    """Oracle: the DFT of the paths at the subband centres, where a model has paths."""
+    snapshot = run(model, geometry, state, [0.31])[0]
+    if snapshot.paths is not None:
+        assert snapshot.paths.gain.shape[:-1] == snapshot.gain.shape[:-1]
+        assert snapshot.paths.delay_s.shape == (1, 5, 3, snapshot.paths.gain.shape[-1])
+        response = snapshot.paths.frequency_response(geometry.subband_frequency_hz)
+        scale = np.sqrt(snapshot.path_gain)[:, :, None, :, None, None]
+        assert np.abs((response - snapshot.gain) / scale).max() < 1e-5
+
+
+def test_yaml_and_pickle_round_trips(model):
+    """Property: a component survives YAML, through the registry's field, and pickling."""
+    text = yaml.safe_dump(model.model_dump(mode="json"))
+    assert FIELD.validate_python(yaml.safe_load(text)) == model
+    assert FIELD.validate_python(model.name) == model
+    assert pickle.loads(pickle.dumps(model)) == model
+
+
+def test_parameters_are_checked_and_described(model):
+    """Property: a misspelt parameter is refused, and `airtune list` has a line to show."""
+    with pytest.raises(ValidationError, match="coherence_intervall_s"):
+        type(model)(coherence_intervall_s=1.0)
+    with pytest.raises(ValidationError):
+        type(model)(coherence_interval_s=0.0)
+    assert model.summary().endswith(".")

@@ -1,0 +1,172 @@
+"""Oracles: the same run again, an uninterrupted run, and PEFT's own loader."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from channel.errors import UserError
+from scenarios.load import load
+from scenarios.results import load as load_results
+from scenarios.run import resume, run
+
+# Small enough for seconds, yet every part is in it: fading, HARQ, several UEs, LoRA, central baseline.
+SMALL = [
+    "name=small", "learning.rounds=4", "ues.count=3", "channel=rayleigh", "learning.partition=iid",
+    "learning.algorithm.local_steps=4", "learning.threads=1",
+]  # fmt: skip
+MAY_DIFFER = {"timing.json", ".lock"}
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Return every file of a run by relative name, but those that hold wall-clock times."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name not in MAY_DIFFER
+    }
+
+
+def assert_same_files(left: Path, right: Path) -> None:
+    one, two = contents(left), contents(right)
+    assert sorted(one) == sorted(two)
+    assert [name for name in one if one[name] != two[name]] == []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(load("quickstart", SMALL), out=tmp_path_factory.mktemp("runs") / "once", quiet=True).path
+
+
+def test_an_equal_run_leaves_equal_files(finished, tmp_path):
+    """Property: byte-identical files for equal scenario and seed. Catches time stamps, hash order, global random state."""
+    np.random.seed(1)  # noqa: NPY002 - whatever state the caller's generators are in
+    again = run(load("quickstart", SMALL), out=tmp_path / "again", quiet=True).path
+    assert_same_files(finished, again)
+
+
+def test_radio_threads_do_not_change_the_rounds(finished, tmp_path):
+    """Property: another number of radio threads gives byte-identical tables, over a channel drawn by Sionna too."""
+    more = run(load("quickstart", [*SMALL, "radio.threads=2"]), out=tmp_path / "threads", quiet=True).path
+    assert (finished / "rounds.parquet").read_bytes() == (more / "rounds.parquet").read_bytes()
+    umi = [*SMALL, "channel=tr38901", "learning.rounds=1", "learning.central=skip", "report.figures=none"]
+    tables = [
+        (run(load("quickstart", [*umi, f"radio.threads={n}"]), out=tmp_path / f"umi{n}", quiet=True).path)
+        for n in (1, 2)
+    ]
+    assert (tables[0] / "rounds.parquet").read_bytes() == (tables[1] / "rounds.parquet").read_bytes()
+
+
+def test_another_seed_differs(finished, tmp_path):
+    """Property: the seed reaches the radio and the learning."""
+    other = run(load("quickstart", [*SMALL, "seed=2", "report.figures=none"]), out=tmp_path / "other", quiet=True).path
+    mine, theirs = load_results(finished).rounds, load_results(other).rounds
+    assert (mine["end_s"] != theirs["end_s"]).any()
+    assert (mine["test_loss"] != theirs["test_loss"]).all()
+
+
+def test_accounts_of_the_whole_run_add_up(finished):
+    """Properties of honest accounting over files: payloads are what safetensors weigh; the air carries more than them."""
+    results = load_results(finished)
+    rounds, ues = results.rounds, results.ues
+    for way in ("downlink", "uplink"):
+        per_ue = ues.groupby("round")[f"{way}_payload_bytes"].sum().to_numpy()
+        assert (rounds[f"{way}_payload_bytes"].to_numpy() == per_ue).all()
+        assert (rounds[f"{way}_air_bits"] > 8 * rounds[f"{way}_payload_bytes"]).all()
+        sinr = 10 ** (ues[f"{way}_sinr_db"].max() / 10)
+        assert (rounds[f"{way}_se_bit_s_hz"] < np.log2(1 + sinr)).all()
+    adapter = finished / "adapter" / "adapter_model.safetensors"
+    assert rounds["uplink_payload_bytes"].iloc[0] / 3 == pytest.approx(adapter.stat().st_size, rel=0.1)
+    assert (rounds["end_s"].to_numpy()[:-1] == rounds["start_s"].to_numpy()[1:]).all()
+    events = [json.loads(line) for line in (finished / "events.jsonl").read_text().splitlines()]
+    done = [event for event in events if event["event"] == "transfer_done"]
+    assert len(done) == 4 * 3 * 2
+    assert sum(event["payload_bytes"] for event in done if event["direction"] == "uplink") == sum(
+        rounds["uplink_payload_bytes"]
+    )
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT 0.21 asks transformers 5 for it
+def test_peft_loads_the_adapter(finished):
+    """Oracle: PeftModel.from_pretrained on the shipped base gives the final accuracy of the run."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForImageClassification
+
+    from ran.learning.models import MODELS
+    from ran.learning.tasks import TASKS
+
+    model, task = MODELS.get("glyph_vit")(), TASKS.get("digits")()
+    data = task.load()
+    base = AutoModelForImageClassification.from_pretrained(model.source)
+    tuned = PeftModel.from_pretrained(base, finished / "adapter").eval()
+    inputs = {name: torch.from_numpy(values) for name, values in task.encode(data.test.inputs, model.source).items()}
+    with torch.inference_mode():
+        labels = tuned(**inputs).logits.argmax(dim=1).numpy()
+    accuracy = (labels == data.test.labels).mean()
+    assert accuracy == pytest.approx(load_results(finished).rounds["test_accuracy"].iloc[-1], abs=1e-9)
+
+
+def test_an_existing_run_is_not_overwritten(finished):
+    """Property: a second run into the same directory is refused, and nothing there changes."""
+    before = contents(finished)
+    with pytest.raises(UserError, match="--out"):
+        run(load("quickstart", SMALL), out=finished, quiet=True)
+    assert contents(finished) == before
+
+
+def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "scenarios.cli", "run", *arguments]
+    return subprocess.Popen(
+        command, cwd=directory, env={**os.environ, "PYTHONUNBUFFERED": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def wait_for_round(directory: Path, number: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        events = directory / "events.jsonl"
+        if events.exists() and f'"round": {number}' in events.read_text():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    raise AssertionError(f"round {number} never came")
+
+
+def test_killed_in_two_rounds_and_resumed_equals_uninterrupted(finished, tmp_path):
+    """Oracle: the uninterrupted run. SIGKILL while rounds 1 and 3 are being written, resume each time."""
+    directory = tmp_path / "killed"
+    arguments = [item for override in SMALL for item in ("--set", override)]
+    process = start(tmp_path, "quickstart", "--out", "killed", *arguments)
+    wait_for_round(directory, 1, process)
+    process.kill()
+    process.communicate()
+    process = start(tmp_path, "--resume", "killed")
+    wait_for_round(directory, 3, process)
+    process.kill()
+    process.communicate()
+    resume(directory, quiet=True)
+    assert_same_files(finished, directory)
+
+
+def test_interrupt_leaves_a_readable_run_and_says_how_to_go_on(tmp_path):
+    """Property: Ctrl-C exits with 130, names the command that resumes, and what was done can be read."""
+    arguments = [item for override in SMALL for item in ("--set", override)]
+    process = start(tmp_path, "quickstart", "--out", "stopped", *arguments)
+    wait_for_round(tmp_path / "stopped", 1, process)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "airtune run --resume stopped" in error
+    assert "Traceback" not in error
+    results = load_results(tmp_path / "stopped")
+    assert results.summary is None or results.rounds is not None
