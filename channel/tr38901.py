@@ -1,4 +1,4 @@
-"""TR 38.901 stochastic channels through Sionna: a drop drawn once, its rays followed in time."""
+"""TR 38.901 stochastic channels with Sionna's parameters, continuous in space and time."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pydantic import BeforeValidator, Field
 from channel.errors import UserError
 from channel.model import CHANNELS, ChannelModel
 from channel.quantities import Fraction
-from channel.seeding import stream, stream_key
+from channel.seeding import stream_key
+from channel.units import SPEED_OF_LIGHT_M_S
 
 if TYPE_CHECKING:
-    from channel.evolution import RayState
+    from channel.evolution import WalkingWorld
     from channel.geometry import Geometry
     from channel.snapshot import ChannelSnapshot
 
-MIN_DISTANCE_M = {"umi": 10.0, "uma": 35.0}
-"""Least horizontal distance between a site and a UE (TR 38.901 table 7.4.1-1)."""
+MIN_DISTANCE_M = {"umi": 10.0, "uma": 35.0, "rma": 35.0, "inh": 0.0, "inf": 1.0}
+"""Least horizontal distance between a site and a UE (TR 38.901 table 7.4.1-1; InH and InF hold from 1 m in space)."""
 
-_UE_HEIGHT_M = (1.5, 22.5)
+_UE_HEIGHT_M = {"umi": (1.5, 22.5), "uma": (1.5, 22.5), "rma": (1.0, 10.0), "inh": (0.5, 10.0), "inf": (0.5, 25.0)}
 
 
 def _as_word(value: Any) -> Any:
@@ -31,71 +32,90 @@ def _as_word(value: Any) -> Any:
 
 @CHANNELS.register("tr38901")
 class Tr38901(ChannelModel):
-    """3GPP TR 38.901 urban micro (UMi) or urban macro (UMa) by Sionna, continuous in time.
+    """3GPP TR 38.901 urban, rural, indoor-office or indoor-factory channel, continuous in space and time.
 
-    The drop is drawn once, by Sionna: line-of-sight states, large-scale parameters, clusters of 20 rays and
-    their initial phases (clause 7.5). From then on every ray's phase turns at its Doppler rate,
-    h(t, f) = sum_r A_r exp(j 2 pi (r_r . v / lambda) t) exp(-j 2 pi f tau_r) (equations 7.5-22 to 7.5-30), so
-    the channel is smooth in time and any time can be asked for in any order. Sectors of one site share its
-    large-scale parameters.
+    Parameters and laws are Sionna's. Path loss, shadowing, K-factor and line of sight follow a UE's position:
+    shadowing and the other large-scale parameters are Gaussian fields per site with the correlation distances and
+    cross-correlations of table 7.5-6, so two UEs at one place see the same; line of sight fades softly (clause
+    7.6.3.3). Clusters of 20 rays (clause 7.5, steps 5 to 11) are drawn at anchors 4 m apart with random numbers that
+    change every correlation distance of clusters (7.6.3.1), and one anchor's fade into the next's; between, every
+    ray's phase turns by 2 pi r . dx / lambda. The response is a function of seed and place, so a UE that comes back
+    hears what it heard, and any time can be asked for in any order. Sectors of a site share their rays.
 
-    It does not model how the large-scale state changes as a UE walks: path loss, shadowing, angles, delays
-    and line of sight stay those of the drop while the positions in the snapshot move on, so use it for walks
-    that are short against the correlation distances (about 10 m in UMi, 40 m in UMa). Nor blockage, nor the
-    array's change of beam over the band. UEs carry one vertical isotropic antenna.
+    It does not model differences between floors, random environment heights of UEs above 13 m (taken as 1 m), or
+    the array's change of beam over the band. With wraparound a channel jumps where the nearest image changes. UEs
+    carry one vertical isotropic antenna.
     """
 
-    scenario: Literal["umi", "uma"] = Field(default="umi", description="umi: street canyon; uma: urban macro")
-    los: Annotated[Literal["random", "yes", "no"], BeforeValidator(_as_word)] = Field(
-        default="random", description="line of sight of outdoor UEs: random (clause 7.4.2), yes or no"
+    scenario: Literal["umi", "uma", "rma", "inh", "inf"] = Field(
+        default="umi", description="umi: street canyon; uma, rma: urban, rural macro; inh: office; inf: factory"
     )
-    indoor_fraction: Fraction = Field(default=0.0, description="share of UEs that are inside buildings")
-    o2i_model: Literal["low", "high"] = Field(
-        default="low", description="building penetration loss (clause 7.4.3); below 6 GHz both are 20 dB"
+    los: Annotated[Literal["random", "yes", "no"], BeforeValidator(_as_word)] = Field(
+        default="random", description="line of sight outdoors: random (clause 7.4.2), yes or no"
+    )
+    indoor_fraction: Fraction = Field(default=0.0, description="share of UEs in buildings (umi, uma, rma)")
+    o2i_model: Literal["low", "high", "legacy"] = Field(
+        default="low", description="building penetration loss (clause 7.4.3); legacy: 20 dB, for below 6 GHz"
+    )
+    in_car_fraction: Fraction = Field(default=0.0, description="share of outdoor UEs in cars (rma), 9 dB on average")
+    office: Literal["open", "mixed"] = Field(default="mixed", description="kind of office (inh)")
+    factory: Literal["sl", "dl", "sh", "dh", "hh"] = Field(
+        default="sh", description="kind of factory (inf): sparse or dense clutter, low or high cells; hh: all high"
+    )
+    blockage: Literal["none", "portrait", "landscape"] = Field(
+        default="none", description="blockage model A (clause 7.6.4.1) and how the UE is held; not for inf"
+    )
+    weak_below_db: float = Field(
+        default=20.0, ge=0.0, description="sites this far below a UE's strongest are drawn with fewer rays, dB"
     )
     spec_version: Annotated[Literal["19.2", "16.1"], BeforeValidator(_as_word)] = Field(
         default="19.2", description="version of TR 38.901"
     )
 
-    def start(self, geometry: Geometry, seed: int, device: str = "cpu") -> RayState:
-        """Return the rays of the drop, drawn by Sionna on ``device`` and held as NumPy arrays.
+    def problems(self) -> list[str]:
+        """Return what is wrong with the parameters together."""
+        if self.blockage != "none" and self.scenario == "inf":
+            return ["`blockage`: model A is not defined for inf (TR 38.901 table 7.6.4.1-2); set blockage: none"]
+        return []
+
+    def start(self, geometry: Geometry, seed: int, device: str = "cpu") -> WalkingWorld:  # noqa: ARG002
+        """Return the fields of the world; everything is computed on the processor, whatever ``device`` is.
 
         Raises:
-            UserError: a UE stands too near a site or too low or high for the scenario, or there is no such device.
+            UserError: a UE stands too near a site or too low or high for the scenario.
         """
         self._check(geometry)
-        from channel.tr38901_drop import draw_rays
+        from channel.world_draw import draw_world
 
-        return draw_rays(
-            geometry,
-            scenario=self.scenario,
-            los=self.los,
-            indoor=stream(seed, "indoor").random(geometry.num_ues) < self.indoor_fraction,
-            o2i_model=self.o2i_model,
-            spec_version=self.spec_version,
-            seed=stream_key(seed, "tr38901"),
-            device=device,
-        )
+        return draw_world(self, geometry, seed, stream_key(seed, "tr38901"))
 
     def realise(
         self,
         geometry: Geometry,
-        state: RayState,
+        state: WalkingWorld,
         time_s: float,
         seed: int,  # noqa: ARG002
-    ) -> tuple[ChannelSnapshot, RayState]:
-        """Return the snapshot of the coherence interval that holds ``time_s``, and the unchanged state.
+    ) -> tuple[ChannelSnapshot, WalkingWorld]:
+        """Return the snapshot of the coherence interval that holds ``time_s``, and the state.
 
-        Its paths are the clusters (the two strongest in three sub-clusters each) and, last, the direct path.
+        Its paths are the direct path and then the clusters of every anchor in reach, the two strongest of each in
+        three sub-clusters; delays are in excess of the direct path's.
         """
-        paths, gain = state.at(self.interval(time_s)[1])
-        return self._snapshot(geometry, time_s, paths, gain), state
+        from channel.evolution import WalkedPaths
+
+        start_s = self.interval(time_s)[1]
+        gain = state.gain(geometry, start_s)
+        return self._snapshot(geometry, time_s, WalkedPaths(state, geometry, start_s), gain), state
+
+    def wavelength_m(self, geometry: Geometry) -> float:
+        """Return the wavelength of the carrier in metres."""
+        return SPEED_OF_LIGHT_M_S / geometry.carrier_hz
 
     def _check(self, geometry: Geometry) -> None:
         """Raise UserError where a UE lies outside the range for which the scenario is defined."""
         import numpy as np
 
-        low, high = _UE_HEIGHT_M
+        low, high = _UE_HEIGHT_M[self.scenario]
         height_m = geometry.ue_position_m[:, 2]
         if height_m.min() < low or height_m.max() > high:
             worst = height_m.min() if height_m.min() < low else height_m.max()

@@ -51,8 +51,9 @@ def build_world(scenario: Scenario) -> World:
 
 def _geometry(scenario: Scenario, numerology: Numerology) -> Geometry:
     gnb, ues, seed = scenario.sites.gnb, scenario.ues, scenario.seed
-    sites = scenario.sites.layout.sites()
+    sites = scenario.sites.layout.sites(stream(seed, "layout"))
     ground_m = ues.placement.positions(ues.count, sites, stream(seed, "placement"))
+    trajectory = ues.mobility.trajectory(_at_height(ground_m, ues.height_m), sites.area, seed)
     return Geometry(
         carrier_hz=numerology.carrier_hz,
         subband_frequency_hz=np.array(numerology.rbg_frequency_hz()),
@@ -60,10 +61,12 @@ def _geometry(scenario: Scenario, numerology: Numerology) -> Geometry:
         cell_azimuth_rad=sites.azimuth_rad,
         cell_downtilt_rad=math.radians(gnb.downtilt_deg),
         cell_array=gnb.antenna,
-        ue_position_m=_at_height(ground_m, ues.height_m),
-        ue_velocity_m_s=ues.mobility.velocities(ues.count, stream(seed, "mobility")),
+        ue_position_m=trajectory.position_at(0.0),
+        ue_velocity_m_s=trajectory.velocity_at(0.0),
         ue_noise_psd_w_hz=thermal_noise_w(1.0, ues.noise_figure_db),
         gnb_noise_psd_w_hz=thermal_noise_w(1.0, gnb.noise_figure_db),
+        trajectory=trajectory,
+        wraparound_m=sites.wraparound_m,
     )
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -178,6 +178,90 @@ def report(
     results = load(run_dir)
     reporter.report(run_dir)
     _print_run(run_dir, results.summary)
+
+
+@app.command(epilog="Example: airtune record quickstart -o air.h5 --duration 2")
+def record(
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO", help="a YAML file, packaged name or run directory", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="the HDF5 file to write")],
+    duration: Annotated[
+        float | None, typer.Option(metavar="S", min=0.0, help="virtual time  [default: 10, or the whole run]")
+    ] = None,
+    gains_only: Annotated[bool, typer.Option("--gains-only", help="leave out the impulse responses")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Write a scenario's channel to an HDF5 file.
+
+    The channel `recorded` replays it bit for bit. A run directory is recorded to the end of its last round.
+    """
+    from scenarios.record import of_run_or_scenario
+    from scenarios.record import record as write
+
+    loaded, duration_s = of_run_or_scenario(scenario, overrides or (), duration)
+    done = write(loaded, out, duration_s=duration_s, contents="gains" if gains_only else "paths")
+    typer.echo(f"{out}: {done.intervals} intervals, {done.duration_s:g} s, {done.size_bytes / 1e6:.1f} MB")
+    step_s = loaded.channel.coherence_interval_s
+    typer.echo(f"Replay it with --set channel='{{name: recorded, file: {out}, coherence_interval_s: {step_s}}}'")
+
+
+@app.command(epilog="Examples: airtune calibrate umi --carrier 6e9; airtune calibrate uma; airtune calibrate ppp")
+def calibrate(
+    what: Annotated[Literal["umi", "uma", "ppp"], typer.Argument(metavar="WHAT", help="umi, uma or ppp")],
+    carrier: Annotated[float, typer.Option(metavar="HZ", min=0.5e9, max=100e9, help="umi, uma: carrier")] = 6e9,
+    ues: Annotated[int, typer.Option(min=1, max=1_000_000, help="umi, uma: least number of UEs")] = 3420,
+    spec_version: Annotated[
+        Literal["19.2", "16.1"], typer.Option(help="umi, uma: of TR 38.901; the curves are of 2016, as 16.1")
+    ] = "16.1",
+    reference: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="curves  [default: $AIRTUNE_SHARED/data or ../shared/data]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="picture (PNG)")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the drops")] = 1,
+) -> None:
+    """Compare channels with published curves.
+
+    umi and uma: coupling gain, SIR and SINR beside the companies of 3GPP's R1-165974. ppp: coverage of Poisson networks
+    beside its closed forms. Prints a table and draws a picture; the exit code is 1 where a line fails.
+    """
+    from scenarios.calibrate import calibrate_large_scale, calibrate_ppp
+
+    picture = out or Path(f"calibration_{what}.png")
+    if what == "ppp":
+        good = calibrate_ppp(picture, typer.echo, seed=seed)
+    else:
+        good = calibrate_large_scale(
+            what, picture, typer.echo, carrier_hz=carrier, num_ues=ues, spec_version=spec_version,
+            reference=reference, seed=seed,
+        )  # fmt: skip
+    typer.echo(str(picture))
+    if not good:
+        raise typer.Exit(1)
+
+
+@app.command("map", epilog="Examples: airtune map munich; airtune map munich --walk=-145,-60,-325,28 -o walk.png")
+def map_(
+    scenario: ScenarioFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="PNG file to write  [default: NAME-map.png]")
+    ] = None,
+    walk: Annotated[
+        str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="draw received power on a straight walk instead, m")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Draw path gain, SINR and best server over the ground.
+
+    The SINR is with all cells transmitting; buildings of a ray-traced scene are grey.
+    """
+    from scenarios.load import load
+    from scenarios.map import draw
+
+    loaded = load(scenario, overrides or ())
+    path = out or Path(f"{loaded.name}-{'walk' if walk else 'map'}.png")
+    draw(loaded, path, walk)
+    typer.echo(str(path))
 
 
 @app.command(epilog="Example: airtune bench slots")

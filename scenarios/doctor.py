@@ -8,7 +8,6 @@ import importlib.util
 import os
 import platform
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
+from channel.llvm import VARIABLE, find_llvm, llvm_libraries
+
 DISTRIBUTION = "airtune"
 PACKAGES = ("agents", "scenarios", "ran", "channel")
-OLDEST_LLVM = 16
-"""Dr.Jit dies inside code generation with LLVM 15 and fails to import with 14."""
 
 Status = Literal["ok", "note", "broken"]
 
@@ -44,7 +43,7 @@ def diagnose() -> list[Finding]:
         *packages(here),
         _threads(),
         _cuda(),
-        llvm(os.environ, _llvm_libraries()),
+        llvm(os.environ, llvm_libraries()),
         *_caches(here, os.environ),
     ]
 
@@ -133,56 +132,10 @@ def _cuda() -> Finding:
 
 
 def llvm(environ: Mapping[str, str], libraries: Iterable[Path]) -> Finding:
-    """Return which LLVM ray tracing on a CPU would use; nothing else needs one.
-
-    Args:
-        environ: environment variables; ``DRJIT_LIBLLVM_PATH`` decides where it is set.
-        libraries: the LLVM libraries of this machine.
-    """
-    found = sorted((version, str(path)) for path in libraries if (version := llvm_version(path)) is not None)
-    good = [(version, path) for version, path in found if version >= OLDEST_LLVM]
-    remedy = f"set DRJIT_LIBLLVM_PATH={good[-1][1]}" if good else "install libllvm19 (`apt install libllvm19`)"
-    chosen = environ.get("DRJIT_LIBLLVM_PATH")
-    if chosen:
-        version = llvm_version(Path(chosen))
-        if not Path(chosen).exists():
-            return Finding("note", f"ray tracing: DRJIT_LIBLLVM_PATH={chosen} does not exist; {remedy}")
-        if version is not None and version < OLDEST_LLVM:
-            text = f"DRJIT_LIBLLVM_PATH={chosen} is LLVM {version}, which breaks Dr.Jit (16 or newer works); {remedy}"
-            return Finding("note", f"ray tracing: {text}")
-        return Finding("ok", f"ray tracing: LLVM {version or 'of unknown version'} by DRJIT_LIBLLVM_PATH={chosen}")
-    old = ", ".join(str(version) for version in sorted({version for version, _ in found if version < OLDEST_LLVM}))
-    if good:
-        advice = f"; LLVM {old} is here too and breaks Dr.Jit, so {remedy}" if old else ""
-        return Finding("ok", f"ray tracing: LLVM {good[-1][0]} at {good[-1][1]}{advice}")
-    have = f"only LLVM {old}, which breaks Dr.Jit" if old else "no LLVM"
-    return Finding("note", f"ray tracing: {have}; {remedy}; nothing else needs it")
-
-
-def llvm_version(library: Path) -> int | None:
-    """Return the major version that the path of an LLVM library tells, links followed, or None.
-
-    >>> llvm_version(Path("/usr/lib/x86_64-linux-gnu/libLLVM-15.so.1")), llvm_version(Path("/lib/libLLVM.so.19.1"))
-    (15, 19)
-    """
-    for path in (str(library), os.path.realpath(library)):
-        match = re.search(r"libLLVM-(\d+)|libLLVM\.so\.(\d+)|/llvm@?-?(\d+)[/.]", path)
-        if match:
-            return int(next(group for group in match.groups() if group))
-    return None
-
-
-def _llvm_libraries() -> Iterator[Path]:
-    patterns = (
-        f"usr/lib/{platform.machine()}-linux-gnu/libLLVM*.so*",
-        "usr/lib/llvm-*/lib/libLLVM*.so*",
-        "usr/lib64/libLLVM*.so*",
-        "usr/local/lib/libLLVM*.so*",
-        "opt/homebrew/opt/llvm*/lib/libLLVM*.dylib",
-    )
-    for pattern in patterns:
-        yield from Path("/").glob(pattern)
-    yield from Path(sys.prefix, "lib").glob("libLLVM*.so*")
+    """Return which LLVM ray tracing on a CPU would use; nothing else needs one."""
+    found = find_llvm(environ, libraries)
+    scope = "" if found.path or environ.get(VARIABLE) else "; nothing else needs it"
+    return Finding("ok" if found.path else "note", f"ray tracing: {found.text}{scope}")
 
 
 def _caches(here: Path, environ: Mapping[str, str]) -> Iterator[Finding]:

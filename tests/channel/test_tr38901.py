@@ -1,5 +1,4 @@
 import time
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -7,13 +6,102 @@ from scipy import stats
 
 from channel.antenna import AntennaArray
 from channel.errors import UserError
-from channel.seeding import stream_key
 from channel.sionna_adapter import sionna_state
 from channel.tr38901 import Tr38901
+from channel.tr38901_sionna import fresh_realisation
+from channel.tr38901_tables import _set_topology, _sionna_scenario, read_tables
 from channel.units import SPEED_OF_LIGHT_M_S
+from tests.channel.sionna_oracle import sionnas_response
 
 DUAL = AntennaArray(rows=2, columns=2)
 BANDS_HZ = (np.arange(13) - 6) * 4 * 12 * 30e3
+ON_ANCHORS = [(40.0, 12.0, 1.5), (-32.0, 60.0, 1.5), (8.0, -100.0, 1.5), (120.0, 4.0, 1.5), (-64.0, -40.0, 1.5)]
+
+
+@pytest.fixture
+def make_town(make_geometry):
+    """Two sites, the first with two sectors, and 5 UEs, at first on anchors, walking at 1.4 m/s."""
+
+    def make(carrier_hz=3.5e9, array=DUAL, cell_height_m=10.0, **changes):
+        velocity = np.random.default_rng(1).normal(size=(5, 3)) * (1, 1, 0)
+        settings = {
+            "ue_velocity_m_s": 1.4 * velocity / np.linalg.norm(velocity, axis=1, keepdims=True),
+            "cell_position_m": [(0, 0, cell_height_m), (0, 0, cell_height_m), (250, 0, cell_height_m)],
+            "azimuth_deg": [30.0, 150.0, -170.0],
+            "downtilt_deg": 5.0,
+            "subband_frequency_hz": BANDS_HZ,
+        }
+        return make_geometry(ON_ANCHORS, array=array, carrier_hz=carrier_hz, **(settings | changes))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("parameters", "geometry"),
+    [
+        ({"scenario": "umi", "los": "no"}, {}),
+        ({"scenario": "umi", "los": "yes"}, {"array": AntennaArray(rows=1, columns=2, polarization="single")}),
+        ({"scenario": "umi", "los": "no", "indoor_fraction": 1.0, "o2i_model": "high"}, {"carrier_hz": 28e9}),
+        ({"scenario": "uma", "los": "no", "spec_version": "16.1"}, {"carrier_hz": 6e9, "cell_height_m": 25.0}),
+        ({"scenario": "uma", "los": "yes"}, {"carrier_hz": 700e6, "cell_height_m": 25.0}),
+        ({"scenario": "rma", "los": "no"}, {"carrier_hz": 700e6, "cell_height_m": 35.0}),
+        ({"scenario": "inh", "los": "no"}, {"cell_height_m": 3.0}),
+        ({"scenario": "inf", "los": "yes"}, {"cell_height_m": 8.0}),
+    ],
+)
+def test_response_at_an_anchor_equals_sionnas(make_town, parameters, geometry):
+    """Oracle: Sionna's rays and coefficients (steps 5 to 12) from the same random numbers, to 1e-4 of each link.
+
+    Catches a wrong cluster power, angle, coupling, polarisation, sub-cluster delay, K-factor or steering.
+    """
+    town = make_town(**geometry)
+    model = Tr38901(weak_below_db=500.0, **parameters)
+    world = model.start(town, 7)
+    ours = model.realise(town, world, 0.0, 7)[0].gain[0, :, 0]
+    theirs = sionnas_response(model, town, world, los=model.los == "yes")
+    scale = np.sqrt(np.mean(np.abs(theirs) ** 2, axis=(2, 3), keepdims=True))
+    assert np.abs((ours - theirs) / scale).max() < 1e-4
+
+
+@pytest.mark.parametrize("scenario", ["umi", "uma", "rma", "inh", "inf"])
+def test_tables_equal_sionnas_laws(scenario):
+    """Oracle: Sionna's path loss, probability of line of sight and large-scale moments at distances between rows.
+
+    Catches a mixed-up order of parameters, an interpolation in the wrong variable and confused branches.
+    """
+    model = Tr38901(scenario=scenario)
+    height = {"umi": 10.0, "uma": 25.0, "rma": 35.0, "inh": 3.0, "inf": 8.0}[scenario]
+    distance = np.array([11.3, 37.7, 93.1, 151.9, 433.3])
+    tables = read_tables(model, 6e9, np.array([[height, 1.5]]))
+    row = np.zeros(len(distance), int)
+    mean, std = tables.moments(row, row, distance)
+    with sionna_state(0, precision="double"):
+        sionna = _sionna_scenario(model, 6e9)
+        for branch, los in enumerate((True, False)):
+            _set_topology(sionna, height, 1.5, distance, 5 * [False], 5 * [los])
+            loss = sionna.basic_pathloss[0, 0].numpy()
+            np.testing.assert_allclose(tables.path_loss_db(row, row, distance)[:, branch], loss, atol=0.02)
+            for ours, theirs in ((mean, sionna.lsp_log_mean), (std, sionna.lsp_log_std)):
+                np.testing.assert_allclose(ours[:, branch], theirs[0, 0].numpy()[:, [3, 4, 0, 1, 2, 6, 5]], atol=1e-3)
+            probability = sionna.los_probability[0, 0].numpy()
+            np.testing.assert_allclose(tables.line_of_sight(row, distance), probability, atol=2e-3)
+
+
+def test_delay_spreads_and_gains_are_distributed_as_in_sionnas_drops(make_geometry):
+    """Oracle: Sionna's own UMi drop (public call): wideband gain and rms delay spread, two-sample KS test."""
+    ues = np.column_stack([ring(400, 60.0, 600.0)])
+    geometry = make_geometry(ues, subband_frequency_hz=(np.arange(64) - 32) * 0.5e6)
+    model = Tr38901()
+    cells = np.column_stack([np.arange(10) * 9000.0, np.zeros(10), np.full(10, 10.0)])  # ten towns
+    home = np.arange(400) % 10
+    towns = make_geometry(
+        ues + np.array([9000.0, 0, 0]) * home[:, None], cell_position_m=cells, azimuth_deg=np.zeros(10),
+        subband_frequency_hz=geometry.subband_frequency_hz,
+    )  # fmt: skip
+    ours = model.realise(towns, model.start(towns, 3), 0.0, 3)[0].gain[0, np.arange(400), 0, home, 0]
+    theirs = fresh_realisation(geometry, 4)[:, 0, 0]
+    for statistic in (lambda h: np.log(np.mean(np.abs(h) ** 2, axis=-1)), delay_spread_s):
+        assert stats.ks_2samp(statistic(ours), statistic(theirs)).pvalue > 0.005
 
 
 def ring(num_ues, low_m, high_m, seed=0):
@@ -23,151 +111,70 @@ def ring(num_ues, low_m, high_m, seed=0):
     return np.stack([distance * np.cos(angle), distance * np.sin(angle), np.full(num_ues, 1.5)], axis=-1)
 
 
-@pytest.fixture
-def town(make_geometry):
-    """Two sites, the first with two sectors, and 5 UEs walking at 1.4 m/s."""
-    velocity = np.random.default_rng(1).normal(size=(5, 3)) * (1, 1, 0)
-    return make_geometry(
-        ring(5, 40.0, 150.0),
-        ue_velocity_m_s=1.4 * velocity / np.linalg.norm(velocity, axis=1, keepdims=True),
-        cell_position_m=[(0, 0, 10), (0, 0, 10), (250, 0, 10)],
-        azimuth_deg=[30.0, 150.0, -170.0],
-        downtilt_deg=5.0,
-        array=DUAL,
-        subband_frequency_hz=BANDS_HZ,
-    )
+def delay_spread_s(response):
+    """Return the rms delay spread seen through the subbands, [links], 64 of them 0.5 MHz apart."""
+    profile = np.abs(np.fft.ifft(response, axis=-1)) ** 2
+    delay = np.arange(64) / 32e6
+    mean = (profile * delay).sum(-1) / profile.sum(-1)
+    return np.sqrt((profile * (delay - mean[:, None]) ** 2).sum(-1) / profile.sum(-1))
 
 
-def link_power(state):
-    """Return the sum of ray powers at the first antenna, [ues, cells]."""
-    return np.sum(np.abs(state.amplitude[..., 0].astype(complex)) ** 2, axis=-1)
+def test_paths_and_gains_agree_between_anchors(make_town):
+    """Oracle: the DFT of a snapshot's taps at the subband centres, 1e-5. Catches paths that miss a branch or anchor."""
+    town = make_town()
+    for parameters in ({"los": "yes"}, {}, {"blockage": "portrait"}):
+        model = Tr38901(**parameters)
+        world = model.start(town, 2)
+        for time_s in (0.0, 1.435, 40.0):
+            snapshot = model.realise(town, world, time_s, 2)[0]
+            response = snapshot.paths.frequency_response(town.subband_frequency_hz)
+            scale = np.sqrt(snapshot.path_gain)[:, :, None, :, None, None]
+            assert np.abs((response - snapshot.gain) / scale).max() < 1e-5
+        assert snapshot.paths.delay_s.min() == 0
+        assert snapshot.paths.delay_s.max() < 50e-6
 
 
-def sionnas_response(geometry, model, seed, time_step_s, indoor):
-    """Return H at times 0 and ``time_step_s`` by Sionna's own public call, [2, ues, cells, antennas, subbands]."""
-    with sionna_state(stream_key(seed, "tr38901"), precision="double"):
-        from sionna.phy.channel import tr38901
-
-        array = geometry.cell_array
-        cell_array = tr38901.PanelArray(
-            array.rows, array.columns, array.polarization, {"dual": "cross", "single": "V"}[array.polarization],
-            array.pattern, geometry.carrier_hz,
-        )  # fmt: skip
-        ue_array = tr38901.PanelArray(1, 1, "single", "V", "omni", geometry.carrier_hz)
-        orientation = np.zeros((1, geometry.num_cells, 3))
-        orientation[0, :, 0], orientation[0, :, 1] = geometry.cell_azimuth_rad, geometry.cell_downtilt_rad
-        sionna = {"umi": tr38901.UMi, "uma": tr38901.UMa}[model.scenario](
-            geometry.carrier_hz, model.o2i_model, ue_array, cell_array, "downlink", spec_version=model.spec_version
-        )
-        sionna.set_topology(
-            geometry.ue_position_m[None],
-            geometry.cell_position_m[None],
-            np.zeros((1, geometry.num_ues, 3)),
-            orientation,
-            np.array(geometry.ue_velocity_m_s)[None],
-            np.full((1, geometry.num_ues), indoor),
-            los={"random": "random", "yes": True, "no": False}[model.los],
-            bs_site_ids=np.array([0, 0, 1]),
-        )
-        a, tau = (x.numpy() for x in sionna(2, 1 / time_step_s))
-    phasor = np.exp(-2j * np.pi * tau[0][..., None] * geometry.subband_frequency_hz)  # [ues, cells, paths, bands]
-    return np.einsum("rtmpk,rtpf->krtmf", a[0, :, 0], phasor)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "carrier_hz", "array"),
-    [
-        ({"scenario": "umi"}, 3.5e9, DUAL),
-        ({"scenario": "umi", "los": "yes"}, 3.5e9, AntennaArray(rows=1, columns=2, polarization="single")),
-        ({"scenario": "umi", "indoor_fraction": 1.0, "o2i_model": "high"}, 28e9, DUAL),
-        ({"scenario": "uma", "los": "no", "spec_version": "16.1"}, 6e9, DUAL),
-        ({"scenario": "uma", "los": "yes"}, 700e6, DUAL),
-    ],
-)
-def test_response_equals_sionnas(town, make_geometry, parameters, carrier_hz, array):
-    """Oracle: Sionna's own UMi and UMa, the same draws, at time 0 and 50 ms later (1e-4 of each link).
-
-    Catches a lost K-factor, path loss, shadowing or sub-cluster, a wrong Doppler sign, a wrong ray order.
-    """
-    geometry = make_geometry(
-        town.ue_position_m,
-        ue_velocity_m_s=town.ue_velocity_m_s,
-        cell_position_m=town.cell_position_m,
-        azimuth_deg=np.degrees(town.cell_azimuth_rad),
-        downtilt_deg=5.0,
-        array=array,
-        carrier_hz=carrier_hz,
-        subband_frequency_hz=BANDS_HZ,
-    )
-    model = Tr38901(coherence_interval_s=0.05, **parameters)
-    state = model.start(geometry, 7)
-    ours = np.stack([model.realise(geometry, state, t, 7)[0].gain[0, :, 0] for t in (0.0, 0.05)])
-    theirs = sionnas_response(geometry, model, 7, 0.05, bool(model.indoor_fraction))
-    scale = np.sqrt(np.mean(np.abs(theirs) ** 2, axis=(0, 3, 4), keepdims=True))
-    assert np.abs((ours - theirs) / scale).max() < 1e-4
-    assert np.abs((ours[1] - ours[0]) / scale[0]).max() > 0.05  # 5 cm of walking does change the channel
-
-
-def test_paths_and_gains_agree(town):
-    """Oracle: the DFT of a snapshot's taps at the subband centres. Catches paths that miss the direct ray."""
+def test_umi_path_loss_follows_table_7_4_1_1_while_ues_walk(make_geometry):
+    """Oracle: UMi LOS path loss with its break point, written out. Catches metres for kilometres and a 2D distance."""
+    geometry = make_geometry([(20.0, 0.0, 1.5)], ue_velocity_m_s=(10.0, 0, 0))
     model = Tr38901(los="yes")
-    snapshot = model.realise(town, model.start(town, 2), 0.123, 2)[0]
-    response = snapshot.paths.frequency_response(town.subband_frequency_hz)
-    np.testing.assert_allclose(response, snapshot.gain, atol=1e-5 * np.abs(snapshot.gain).max())
-    assert snapshot.paths.delay_s.min() == 0
-    assert snapshot.paths.delay_s.max() < 20e-6  # no unused cluster left at Sionna's 1 s
+    world = model.start(geometry, 3)
+    for time_s in (0.0, 7.3, 30.0, 150.0):
+        distance = 20.0 + 10.0 * time_s
+        d3, break_m = np.hypot(distance, 8.5), 4 * 9.0 * 0.5 * 3.5e9 / SPEED_OF_LIGHT_M_S
+        near = 32.4 + 21 * np.log10(d3) + 20 * np.log10(3.5)
+        far = 32.4 + 40 * np.log10(d3) + 20 * np.log10(3.5) - 9.5 * np.log10(break_m**2 + 8.5**2)
+        links = world.large_scale.at(
+            np.array([0]), geometry.ue_position_at(time_s), geometry.offset_at(time_s)[:, world.first_cell]
+        )
+        loss_db = links.shadowing_db[0, 0, 0] - 10 * np.log10(links.gain[0, 0, 0])
+        assert loss_db == pytest.approx(near if distance < break_m else far, abs=0.02)
 
 
-def test_umi_path_loss_and_shadowing_follow_table_7_4_1_1(make_geometry):
-    """Oracle: UMi LOS path loss with its break point, and N(0, 4 dB) shadowing, over 300 UEs far apart.
-
-    The rays' powers of an omni antenna sum to path loss times shadowing exactly. Catches metres for
-    kilometres, a 2D distance, an amplitude for a power, and a K-factor that adds power.
-    """
-    ues = ring(300, 20.0, 2000.0)
-    geometry = make_geometry(ues)
-    state = Tr38901(los="yes").start(geometry, 3)
-    measured_db = -10 * np.log10(link_power(state)[:, 0])
-    distance_2d, distance_3d = np.linalg.norm(ues[:, :2], axis=1), np.linalg.norm(ues - (0, 0, 10), axis=1)
-    break_m = 4 * 9.0 * 0.5 * 3.5e9 / SPEED_OF_LIGHT_M_S
-    near_db = 32.4 + 21 * np.log10(distance_3d) + 20 * np.log10(3.5)
-    far_db = 32.4 + 40 * np.log10(distance_3d) + 20 * np.log10(3.5) - 9.5 * np.log10(break_m**2 + 8.5**2)
-    shadowing_db = measured_db - np.where(distance_2d < break_m, near_db, far_db)
-    assert abs(shadowing_db.mean()) < 3 * 4.0 / np.sqrt(300)
-    assert shadowing_db.std() == pytest.approx(4.0, rel=0.12)
-    assert stats.kstest(shadowing_db / 4.0, "norm").pvalue > 0.01
-
-
-def test_sectors_of_a_site_share_its_large_scale_state(make_geometry):
-    """Oracle: equal ray power to omni antennas of one site, unequal to another's at the same distance."""
+def test_sectors_of_a_site_share_its_rays(make_geometry):
+    """Oracle: omni antennas of one site hear the same, another site at that distance does not."""
     geometry = make_geometry(
         [(0.0, 60.0, 1.5), (0.0, -90.0, 1.5)],
         cell_position_m=[(-50, 0, 10), (50, 0, 10), (-50, 0, 10)],
         azimuth_deg=[30.0, 30.0, 150.0],
     )
-    power = link_power(Tr38901().start(geometry, 4))
-    np.testing.assert_allclose(power[:, 0], power[:, 2], rtol=1e-5)
-    assert (np.abs(power[:, 1] / power[:, 0] - 1) > 0.01).all()
+    model = Tr38901()
+    gain = model.realise(geometry, model.start(geometry, 4), 0.0, 4)[0].gain[0, :, 0, :, 0, 0]
+    np.testing.assert_allclose(gain[:, 0], gain[:, 2], rtol=1e-4)
+    assert (np.abs(gain[:, 1] / gain[:, 0] - 1) > 0.01).all()
 
 
-def test_los_decides_on_the_direct_path(town):
-    """Oracle: the direct ray's power is positive with a line of sight and zero without, or indoors."""
-    direct = {los: np.abs(Tr38901(los=los).start(town, 5).amplitude[:, :, -1]) for los in ("yes", "no")}
-    assert (direct["yes"] > 0).all()
-    assert not direct["no"].any()
-    assert not Tr38901(los="yes", indoor_fraction=1.0).start(town, 5).amplitude[:, :, -1].any()
+def test_los_decides_on_the_direct_path(make_town):
+    """Oracle: the first path, at delay 0, has power with a line of sight and none without, or indoors."""
+    town = make_town()
 
+    def direct(**parameters):
+        model = Tr38901(**parameters)
+        return np.abs(model.realise(town, model.start(town, 5), 0.0, 5)[0].paths.gain[..., 0])
 
-def test_channel_changes_no_faster_than_doppler_allows(town):
-    """Property: |h(t + dt) - h(t)| <= 2 pi (v / lambda) dt sum |A_r|, also after an hour. Catches redrawn phases."""
-    model = Tr38901(coherence_interval_s=1e-3)
-    state = model.start(town, 6)
-    bound = 2 * np.pi * 1.4 * 3.5e9 / SPEED_OF_LIGHT_M_S * 1e-3 * np.abs(state.amplitude).sum(axis=2)
-    for start_s in (0.0, 0.5, 3600.0):
-        h = [model.realise(town, state, start_s + k * 1e-3, 6)[0].gain[0, :, 0] for k in range(5)]
-        steps = np.abs(np.diff(h, axis=0))
-        assert (steps <= bound[..., None] * (1 + 1e-4)).all()
-        assert (steps.max(axis=(0, -1)) > 0.01 * bound).all()
+    assert (direct(los="yes").max(axis=-1) > 0).all()
+    assert not direct(los="no").any()
+    assert not direct(los="yes", indoor_fraction=1.0).any()
 
 
 def test_a_standing_ue_hears_a_constant_channel(make_geometry):
@@ -178,12 +185,19 @@ def test_a_standing_ue_hears_a_constant_channel(make_geometry):
     assert model.realise(geometry, state, 0.0, 1)[0].gain == model.realise(geometry, state, 9.0, 1)[0].gain
 
 
-def test_the_drop_depends_on_the_seed_alone(town):
-    """Oracle: bit equality for one seed, also after a failed draw, and difference for another."""
-    first, again, other = (Tr38901().start(town, seed) for seed in (8, 8, 9))
-    for field in fields(first):
-        np.testing.assert_array_equal(getattr(first, field.name), getattr(again, field.name))
-    assert not np.array_equal(first.amplitude, other.amplitude)
+def test_wraparound_images_are_one_place(make_geometry):
+    """Property: with wraparound a UE hears each site from its nearest image, at that image's path loss."""
+    from dataclasses import replace
+
+    period = np.array([[1000.0, 0.0], [0.0, 1000.0]])
+    geometry = replace(make_geometry([(930.0, 20.0, 1.5)]), wraparound_m=period)
+    model = Tr38901(los="yes")
+    world = model.start(geometry, 6)
+    links = world.large_scale.at(np.array([0]), geometry.ue_position_m, geometry.offset_at(0.0)[:, world.first_cell])
+    loss_db = links.shadowing_db[0, 0, 0] - 10 * np.log10(links.gain[0, 0, 0])
+    distance_m = np.linalg.norm([70.0, 20.0, 8.5])
+    assert loss_db == pytest.approx(32.4 + 21 * np.log10(distance_m) + 20 * np.log10(3.5), abs=0.02)
+    assert np.isfinite(model.realise(geometry, world, 0.0, 6)[0].gain).all()
 
 
 @pytest.mark.parametrize(
@@ -201,28 +215,23 @@ def test_worlds_outside_the_model_are_refused(make_geometry, scenario, ue, messa
         Tr38901(scenario=scenario).start(make_geometry([(80.0, 0.0, 1.5), ue]), 1)
 
 
-def test_a_missing_device_is_refused(town):
-    """Oracle: no machine has a 100th GPU."""
-    with pytest.raises(UserError, match="device 'cuda:99' is not available"):
-        Tr38901().start(town, 1, device="cuda:99")
-
-
 def test_bare_yaml_words_mean_what_they_say():
-    """Oracle: YAML 1.1 reads yes, no and 19.2 as a boolean and a float."""
+    """Oracle: YAML 1.1 reads yes, no and 19.2 as a boolean and a float; blockage A is not defined in factories."""
     model = Tr38901.model_validate({"los": True, "spec_version": 16.1})
     assert (model.los, model.spec_version) == ("yes", "16.1")
     assert Tr38901.model_validate({"los": False}).los == "no"
+    assert Tr38901(scenario="inf", blockage="portrait").problems()[0].startswith("`blockage`:")
 
 
 def test_a_small_world_is_realised_within_1_5_ms(make_geometry):
-    """Oracle: the speed asked for: 8 UEs, 1 cell, 8 antennas, 13 subbands, one thread (0.1 ms when written)."""
+    """Oracle: the speed asked for: 8 UEs, 1 cell, 8 antennas, 13 subbands, one thread (0.5 ms when written)."""
     geometry = make_geometry(
         ring(8, 20.0, 100.0), ue_velocity_m_s=(1.4, 0, 0), array=DUAL, subband_frequency_hz=BANDS_HZ
     )
     model = Tr38901()
     state = model.start(geometry, 1)
     times = []
-    for k in range(30):
+    for k in range(60):
         begin = time.perf_counter()
         model.realise(geometry, state, k * 5e-3, 1)
         times.append(time.perf_counter() - begin)

@@ -140,13 +140,13 @@ def test_outer_loop_reaches_its_target_on_umi():
     scenario = Scenario.model_validate(
         {
             "channel": {"name": "tr38901", "los": "no"},
-            "ues": {"count": 4, "placement": {"name": "disc", "min_distance_m": 120, "max_distance_m": 250}},
+            "ues": {"count": 8, "placement": {"name": "disc", "min_distance_m": 120, "max_distance_m": 250}},
         }
     )
     simulation = Simulation(build_world(scenario))
     state = simulation.start()
     rate = 3e6  # more than fits: the slots end before the payload does
-    transfers = [Transfer(ue, "downlink", bytes(int(rate)), 0.0) for ue in range(4)]
+    transfers = [Transfer(ue, "downlink", bytes(int(rate)), 0.0) for ue in range(8)]
     world = simulation.world
     limited = dataclasses.replace(
         world, radio=dataclasses.replace(world.radio, rlc=world.radio.rlc.model_copy(update={"give_up_s": 2.5}))

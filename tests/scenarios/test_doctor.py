@@ -91,20 +91,6 @@ def test_llvm_that_the_user_chose(tmp_path: Path) -> None:
     assert "does not exist; install libllvm19" in missing.text
 
 
-@pytest.mark.parametrize(
-    ("path", "version"),
-    [
-        ("/usr/lib/x86_64-linux-gnu/libLLVM-14.0.6.so.1", 14),
-        ("/usr/lib/llvm-18/lib/libLLVM.so", 18),
-        ("/opt/homebrew/opt/llvm@19/lib/libLLVM.dylib", 19),
-        ("/usr/lib64/libLLVM.so.20.1", 20),
-        ("/opt/x/libLLVM.so", None),
-    ],
-)
-def test_llvm_version_of_a_path(path: str, version: int | None) -> None:
-    assert doctor.llvm_version(Path(path)) == version
-
-
 def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Asked of the nearest folder that exists. Root may write everywhere, so access itself is made up."""
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: Path(path) != tmp_path)
