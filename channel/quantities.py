@@ -33,8 +33,12 @@ def physical(low: float, high: float, unit: str, what: str) -> Any:
             "physical_bound",
             "{value} is not {what} in {unit} (expected {low} to {high}){hint}",
             {
-                "value": f"{value:g}", "what": what, "unit": unit,
-                "low": _engineering(low), "high": _engineering(high), "hint": hint,
+                "value": f"{value:g}",
+                "what": what,
+                "unit": unit,
+                "low": _engineering(low),
+                "high": _engineering(high),
+                "hint": hint,
             },
         )
 

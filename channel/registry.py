@@ -123,7 +123,7 @@ class _ComponentField:
                 return {key: item for key, item in value.items() if key != "name"}
             return value
 
-        choices = {
+        choices: dict[Any, CoreSchema] = {
             name: core_schema.no_info_before_validator_function(
                 strip_name, handler.generate_schema(self.registry.get(name))
             )
@@ -137,9 +137,7 @@ class _ComponentField:
             ),
         )
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         branches: list[JsonSchemaValue] = []
         for name in self.registry.names():
             branch = handler.resolve_ref_schema(handler(self.registry.get(name).__pydantic_core_schema__))

@@ -33,8 +33,15 @@ class ProportionalFair(Scheduler):
         owner = observation.reserved
         members, need = observation.workspace()
         _allocate(
-            observation.backlog_bytes, observation.rate_bits, observation.served_bits, observation.serving_cell,
-            1.0 / self.window_slots, members, need, owner, state,
+            observation.backlog_bytes,
+            observation.rate_bits,
+            observation.served_bits,
+            observation.serving_cell,
+            1.0 / self.window_slots,
+            members,
+            need,
+            owner,
+            state,
         )
         return owner, state
 

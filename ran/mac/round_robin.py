@@ -28,9 +28,7 @@ class RoundRobin(Scheduler):
         """Return the grant and the advanced positions."""
         owner = observation.reserved
         members, need = observation.workspace()
-        _deal(
-            observation.backlog_bytes, observation.rate_bits, observation.serving_cell, members, need, owner, state
-        )
+        _deal(observation.backlog_bytes, observation.rate_bits, observation.serving_cell, members, need, owner, state)
         return owner, state
 
 

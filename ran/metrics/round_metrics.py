@@ -34,8 +34,12 @@ def spectral_efficiency_bit_s_hz(simulation: Simulation, payload_bytes: int, tal
 
 
 def ue_records(
-    simulation: Simulation, state: NetworkState, round_index: int,
-    down: Exchange, trained: Sequence[LocalTraining], up: Exchange,
+    simulation: Simulation,
+    state: NetworkState,
+    round_index: int,
+    down: Exchange,
+    trained: Sequence[LocalTraining],
+    up: Exchange,
 ) -> list[UeRecord]:
     """Return one row per UE; NaN where it did not get that far."""
     world, symbol_s = simulation.world, simulation.plan.symbol_s
@@ -84,8 +88,15 @@ def _size(delivery: Delivery | None) -> int:
 
 
 def round_record(
-    simulation: Simulation, round_index: int, start_s: float, end_s: float, ues: Sequence[UeRecord],
-    trained: Sequence[LocalTraining], down: Exchange, up: Exchange, evaluation: Evaluation,
+    simulation: Simulation,
+    round_index: int,
+    start_s: float,
+    end_s: float,
+    ues: Sequence[UeRecord],
+    trained: Sequence[LocalTraining],
+    down: Exchange,
+    up: Exchange,
+    evaluation: Evaluation,
 ) -> RoundRecord:
     """Return the row of a round."""
     d, u = down.downlink, up.uplink

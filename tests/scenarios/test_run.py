@@ -47,7 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_equal_run_leaves_equal_files(finished, tmp_path):
-    """Property: byte-identical files for equal scenario and seed. Catches time stamps, hash order, global random state."""
+    """Property: byte-identical files for equal scenario and seed. Catches time stamps, hash order, global state."""
     np.random.seed(1)  # noqa: NPY002 - whatever state the caller's generators are in
     again = run(load("quickstart", SMALL), out=tmp_path / "again", quiet=True).path
     assert_same_files(finished, again)
@@ -74,7 +74,7 @@ def test_another_seed_differs(finished, tmp_path):
 
 
 def test_accounts_of_the_whole_run_add_up(finished):
-    """Properties of honest accounting over files: payloads are what safetensors weigh; the air carries more than them."""
+    """Properties of honest accounting over files: payloads weigh what safetensors do; the air carries more."""
     results = load_results(finished)
     rounds, ues = results.rounds, results.ues
     for way in ("downlink", "uplink"):

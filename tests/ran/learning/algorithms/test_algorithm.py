@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from ran.learning.algorithms import FedAvg
 
 
-@given(
-    num_samples=st.integers(1, 50), batch_size=st.integers(1, 60), epochs=st.integers(1, 3), seed=st.integers(0, 99)
-)
+@given(num_samples=st.integers(1, 50), batch_size=st.integers(1, 60), epochs=st.integers(1, 3), seed=st.integers(0, 99))
 def test_every_epoch_shows_each_sample_once(num_samples, batch_size, epochs, seed):
     """Property: the batches, laid end to end, are ``epochs`` permutations; none is empty or too large."""
     algorithm = FedAvg(local_epochs=epochs, batch_size=batch_size)
