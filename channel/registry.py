@@ -16,8 +16,9 @@ K = TypeVar("K", bound=Component)
 
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return "; did you mean 'x'?" for the known word nearest to ``word``, or an empty string."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    as_written = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), list(as_written), n=1, cutoff=0.6)
+    return f"; did you mean {as_written[near[0]]!r}?" if near else ""
 
 
 class UnknownComponent(KeyError):  # noqa: N818 - reads as what it is

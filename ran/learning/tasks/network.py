@@ -39,7 +39,6 @@ QUERY_AND_VALUE = (
     ("q", "v"),
     ("query_key_value",),
     ("qkv",),
-    ("c_attn",),
 )
 """What the attention projections are called in the various architectures, in order of preference."""
 

@@ -48,6 +48,9 @@ def tokens(texts: NDArray[np.object_], model: str, max_length: int) -> dict[str,
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):
+            # Transformers makes an empty one, blind to every word, where a folder has no vocabulary.
+            raise ValueError("its vocabulary is empty")
         encoded = tokenizer(list(texts), truncation=True, padding="longest", max_length=max_length, return_tensors="np")
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().split("\n")[0]

@@ -59,12 +59,26 @@ def test_dropout_is_seeded_and_off_in_evaluation(learner):
 def test_torchs_random_state_and_threads_are_left_alone():
     """Property: state before = state after, for building, training, evaluating and the central run."""
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    learner = digits_learner(threads=threads + 1, algorithm=FedAvg(local_steps=1))
-    learner.train(0, learner.initial(), 0)
-    for _ in learner.central(1):
-        assert torch.get_num_threads() == threads
+    torch.set_num_threads(2)
+    try:
+        learner = digits_learner(threads=1, algorithm=FedAvg(local_steps=1))
+        learner.train(0, learner.initial(), 0)
+        seen = [torch.get_num_threads() for _ in learner.central(1)]
+        assert [*seen, torch.get_num_threads()] == [2, 2]
+    finally:
+        torch.set_num_threads(threads)
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.get_num_threads() == threads
+
+
+def test_training_uses_the_threads_it_was_given(monkeypatch):
+    """Oracle: torch's own count, read inside a step."""
+    seen = []
+    learner = digits_learner(threads=3, algorithm=FedAvg(local_steps=1))
+    monkeypatch.setattr(
+        torch.optim.AdamW, "zero_grad", lambda self, set_to_none=True: seen.append(torch.get_num_threads())
+    )
+    learner.train(0, learner.initial(), 0)
+    assert seen == [3]
 
 
 def tensor_bytes():

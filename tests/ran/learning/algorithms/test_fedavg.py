@@ -98,13 +98,13 @@ def test_one_client_equals_a_bare_peft_loop(optimizer):
     AdamW divides by second moments near zero, so half a unit in the last place grows to 1e-5 in one parameter of
     6,794; for it the loop rounds its update to single precision, as the payload does, at the end of each round.
     """
-    rate, epochs, size = {"adamw": (2e-3, 1, 64), "sgd": (0.05, 2, 128)}[optimizer]
+    rate, rounds, epochs, size = {"adamw": (2e-3, 3, 1, 64), "sgd": (0.05, 2, 2, 128)}[optimizer]
     algorithm = FedAvg(
         optimizer=optimizer, learning_rate=rate, momentum=0.9, local_epochs=epochs, batch_size=size, weight_decay=0.01
     )
     learner = digits_learner(num_clients=1, algorithm=algorithm, seed=7)
     arrays = learner.initial()
-    for round_index in range(3):
+    for round_index in range(rounds):
         update = learner.train(0, arrays, round_index)
         arrays = algorithm.aggregate(arrays, [update.arrays], [update.num_samples])
 
@@ -116,7 +116,7 @@ def test_one_client_equals_a_bare_peft_loop(optimizer):
     train = Digits().load().train
     images, labels = torch.from_numpy(train.inputs) * 2 - 1, torch.from_numpy(train.labels)
     trained = [parameter for parameter in bare.parameters() if parameter.requires_grad]
-    for round_index in range(3):
+    for round_index in range(rounds):
         start = [parameter.detach().clone() for parameter in trained]
         steps = (
             torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
