@@ -40,7 +40,7 @@ def observation(seed: int, *, batch: int, cells: int, per_cell: int, groups: int
     groups=st.integers(1, 15),
 )  # fmt: skip
 def test_a_grant_is_lawful(name, seed, batch, cells, per_cell, groups):
-    """Properties: shape, dtype; owners are waiting UEs of the cell; reservations stay; no group idles for a waiting UE."""
+    """Properties: shape and dtype; owners wait in the cell; reservations stay; no group idles while a UE waits."""
     seen = observation(seed, batch=batch, cells=cells, per_cell=per_cell, groups=groups)
     before = seen.reserved.copy()
     scheduler = SCHEDULERS.get(name)()
