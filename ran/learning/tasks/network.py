@@ -71,6 +71,14 @@ class Network:
             self.module.save_pretrained(directory)
 
 
+def name_base(directory: Path, model: Model) -> None:
+    """Name the base model of a saved adapter by its title: a folder of this machine would tell nobody anything."""
+    for file in ("adapter_config.json", "README.md"):
+        path = directory / file
+        if path.is_file():
+            path.write_text(path.read_text().replace(model.source, model.title))
+
+
 def load_base(model: Model, kind: Kind, class_names: Sequence[str]) -> PreTrainedModel:
     """Return the pre-trained network in single precision, in evaluation mode, with a classifier for the classes.
 
