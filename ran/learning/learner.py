@@ -131,7 +131,7 @@ class Learner:
 
     @property
     def num_parameters(self) -> int:
-        """Number of all parameters held: base, adapter, and the classifier PEFT keeps beside the trained one."""
+        """Number of all parameters held: base, adapter, and the original classifier that PEFT keeps."""
         return sum(parameter.numel() for parameter in self._network.module.parameters())
 
     def initial(self) -> Arrays:
