@@ -18,6 +18,9 @@ $(READY): $(LOCK) pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@echo "a first tiny run compiles the slot loop (half a minute, once)"
+	rm -rf $(VENV)/first-run
+	$(BIN)/airtune run smoke --quiet --set channel=tr38901 --out $(VENV)/first-run
 	touch $@
 
 demo: $(READY)  ## the quickstart: one YAML in, a fine-tuned model and its radio bill out

@@ -16,8 +16,9 @@ K = TypeVar("K", bound=Component)
 
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return "; did you mean 'x'?" for the known word nearest to ``word``, or an empty string."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    as_written = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), list(as_written), n=1, cutoff=0.6)
+    return f"; did you mean {as_written[near[0]]!r}?" if near else ""
 
 
 class UnknownComponent(KeyError):  # noqa: N818 - reads as what it is
@@ -123,7 +124,7 @@ class _ComponentField:
                 return {key: item for key, item in value.items() if key != "name"}
             return value
 
-        choices = {
+        choices: dict[Any, CoreSchema] = {
             name: core_schema.no_info_before_validator_function(
                 strip_name, handler.generate_schema(self.registry.get(name))
             )
@@ -137,9 +138,7 @@ class _ComponentField:
             ),
         )
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         branches: list[JsonSchemaValue] = []
         for name in self.registry.names():
             branch = handler.resolve_ref_schema(handler(self.registry.get(name).__pydantic_core_schema__))

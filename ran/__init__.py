@@ -1,0 +1,1 @@
+"""The radio access network: nodes, PHY abstraction, MAC, RLC, slots, and learning carried by them."""

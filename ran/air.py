@@ -88,15 +88,21 @@ def _link_air(plan: LinkPlan, now: BeamTable, known: BeamTable, serving_cell: ND
     batch, groups, ues, _ = now.cross.shape
     gain = np.empty((batch, ues, groups), np.float32)
     noise = np.empty((batch, ues, groups), np.float32)
-    reported_channel(
-        known.cross, serving_cell, known.path_gain, plan.num_prbs, plan.noise_w, plan.params, gain, noise
-    )
+    reported_channel(known.cross, serving_cell, known.path_gain, plan.num_prbs, plan.noise_w, plan.params, gain, noise)
     rates = []
     for re in plan.re_per_prb:
         rate = np.empty((batch, ues, groups), np.float32)
         group_rates(
-            gain, noise, known.path_gain, serving_cell, plan.rbg_prbs, plan.num_prbs, int(re),
-            plan.tables.efficiency[-1], plan.params, rate,
+            gain,
+            noise,
+            known.path_gain,
+            serving_cell,
+            plan.rbg_prbs,
+            plan.num_prbs,
+            int(re),
+            plan.tables.efficiency[-1],
+            plan.params,
+            rate,
         )
         rates.append(rate)
     return LinkAir(serving_cell, now.cross, now.path_gain, gain, noise, tuple(rates))

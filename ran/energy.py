@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class GnbPower(Settings):
-    """Linear base station model P = P0 + slope P_out while a slot is in use (Auer et al., IEEE WCM 2011, micro: 56 W, 2.6)."""
+    """Linear base station model: P = P0 + slope P_out while a slot is in use.
+
+    Defaults are those of a micro cell (Auer et al., IEEE Wireless Communications 2011): 56 W and 2.6.
+    """
 
     static_w: PowerW = 56.0
     slope: float = Field(default=2.6, ge=1.0, le=20.0, description="consumed over radiated power")

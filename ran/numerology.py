@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from channel.errors import UserError
 
@@ -54,7 +55,7 @@ def num_prbs(bandwidth_hz: float, subcarrier_spacing_hz: float, carrier_hz: floa
     if bandwidth_mhz not in row or abs(bandwidth_hz - bandwidth_mhz * 1e6) > 1.0:
         near = min(row, key=lambda mhz: abs(mhz - bandwidth_hz / 1e6))
         raise UserError(
-            f"{bandwidth_hz / 1e6:g} MHz is no NR carrier with {spacing_khz} kHz subcarriers (TS 38.101 table 5.3.2-1); "
+            f"{bandwidth_hz / 1e6:g} MHz is no NR carrier with {spacing_khz} kHz subcarriers (TS 38.101, 5.3.2); "
             f"did you mean {near}e6? Known: {', '.join(f'{mhz}e6' for mhz in row)}"
         )
     return row[bandwidth_mhz]
@@ -137,7 +138,7 @@ class Numerology:
         for size in self.rbg_sizes():
             edges.append(edges[-1] + size * self.prb_hz)
         half = edges[-1] / 2
-        return [(low + high) / 2 - half for low, high in zip(edges, edges[1:], strict=False)]
+        return [(low + high) / 2 - half for low, high in pairwise(edges)]
 
     def kind(self, slot: int) -> SlotKind:
         """Return what slot number ``slot`` can carry."""

@@ -10,7 +10,9 @@ from channel.component import Settings
 class Rlc(Settings):
     """Acknowledged mode (TS 38.322) with 18-bit sequence numbers over MAC sub-PDUs (TS 38.321 clause 6.1.2)."""
 
-    sdu_bytes: int = Field(default=1500, ge=240, le=9000, description="bytes of one RLC SDU (an IP packet and its PDCP header)")
+    sdu_bytes: int = Field(
+        default=1500, ge=240, le=9000, description="bytes of one RLC SDU (an IP packet and its PDCP header)"
+    )
     packet_header_bytes: int = Field(
         default=31, ge=0, le=200, description="PDCP (3) and UDP/IPv4 (28) header bytes of every SDU"
     )

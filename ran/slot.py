@@ -89,15 +89,45 @@ def run_link(
     # Adapt: modulation and coding, then bytes.
     list_groups(owner, air.serving_cell, block, owned)
     build_blocks(
-        slot, kind, state.flow, state.harq, state.nack, pending, owned, air.reported_gain, air.reported_noise_w,
-        air.path_gain, plan.rbg_prbs, plan.params, tables.efficiency, tables.beta, tables.bler,
-        tables.transport_block_bits, tables.code_block_bits, tables.num_code_blocks, block,
+        slot,
+        kind,
+        state.flow,
+        state.harq,
+        state.nack,
+        pending,
+        owned,
+        air.reported_gain,
+        air.reported_noise_w,
+        air.path_gain,
+        plan.rbg_prbs,
+        plan.params,
+        tables.efficiency,
+        tables.beta,
+        tables.bler,
+        tables.transport_block_bits,
+        tables.code_block_bits,
+        tables.num_code_blocks,
+        block,
     )
 
     # Deliver: the interference of what all cells really sent, then fate.
     receive_blocks(
-        slot, plan.keys, air.serving_cell, owner, owned, air.cross, plan.noise_w, plan.rbg_prbs, state.harq, plan.params,
-        tables.beta, tables.bler, tables.code_block_bits, tables.num_code_blocks, plan.re_per_prb, block,
+        slot,
+        plan.keys,
+        air.serving_cell,
+        owner,
+        owned,
+        air.cross,
+        plan.noise_w,
+        plan.rbg_prbs,
+        state.harq,
+        plan.params,
+        tables.beta,
+        tables.bler,
+        tables.code_block_bits,
+        tables.num_code_blocks,
+        plan.re_per_prb,
+        block,
     )
 
     # Measure.

@@ -1,0 +1,1 @@
+"""Scenarios: from YAML to a finished run, and the `airtune` command."""

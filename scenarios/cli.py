@@ -281,7 +281,7 @@ def _print_run(path: Path, summary: Mapping[str, Any]) -> None:
     from ran.report import print_summary
 
     print_summary(summary)
-    typer.echo(f"\n{path}: tables, figures/ and the adapter (`airtune report {path}` redraws them)")
+    typer.echo(f"\nTables, adapter and figures are in {path}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

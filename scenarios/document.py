@@ -160,7 +160,7 @@ class _Reader:
             if key in seen:
                 raise _invalid(self.source, line, f"the key {key!r} is given twice, first in line {seen[key]}")
             seen[key] = line
-        yield from ((key, item) for key, item in merged if key not in seen)
+        yield from merged
         for key_node, value_node in node.value:
             if key_node.tag != "tag:yaml.org,2002:merge":
                 yield key_node.value, self.read(value_node, key_node.start_mark.line + 1)

@@ -71,7 +71,7 @@ def _settle(loc: tuple[str | int, ...], root: Place) -> tuple[Path, Place, Place
             place = place.component(part)
         elif place.is_union:
             place = Place()
-        elif part != "[key]":
+        else:
             path, owner, place = (*path, part), place, place.child(part)
     return path, place, owner
 

@@ -106,11 +106,12 @@ def _with_parents(path: Path, shown_as: str, children: tuple[Path, ...]) -> Node
     if parent is None:
         return tree
     own = Node({key: node for key, node in tree.value.items() if key != "extends"}, tree.source, tree.line)
-    parent_path, parent_shown_as = _parent(parent, path, children)
-    return merge(_with_parents(parent_path, parent_shown_as, (*children, path.resolve())), own, ROOT)
+    family = (*children, path.resolve())
+    parent_path, parent_shown_as = _parent(parent, path, family)
+    return merge(_with_parents(parent_path, parent_shown_as, family), own, ROOT)
 
 
-def _parent(named: Node, path: Path, children: tuple[Path, ...]) -> tuple[Path, str]:
+def _parent(named: Node, path: Path, family: tuple[Path, ...]) -> tuple[Path, str]:
     """Return the file that ``extends`` in ``path`` names, and how messages should call it."""
     if not isinstance(named.value, str):
         text = f"expected the path or packaged name of one scenario, got {shown(named.value)}"
@@ -119,7 +120,7 @@ def _parent(named: Node, path: Path, children: tuple[Path, ...]) -> tuple[Path, 
         found, shown_as = find(named.value, path.parent)
     except UserError as error:
         raise ScenarioError([Problem(named.source, named.line, "extends", str(error))]) from None
-    if found.resolve() in (*children, path.resolve()):
+    if found.resolve() in family:
         text = f"{named.value} extends this file, directly or by others; break the circle"
         raise ScenarioError([Problem(named.source, named.line, "extends", text)])
     return found, shown_as
@@ -131,7 +132,7 @@ def _text(path: Path, shown_as: str) -> str:
     except OSError as error:
         raise UserError(f"{shown_as}: cannot be read: {error.strerror}") from None
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         text = f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file with UTF-8 encoding"

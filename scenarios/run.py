@@ -101,6 +101,8 @@ def _execute(scenario: Scenario, directory: RunDirectory, quiet: bool) -> Finish
         federation = build_federation(scenario)
         state = _start(federation, directory)
         zero_shot = federation.learner.zero_shot().accuracy
+    if directory.checkpoint is None:
+        directory.append_event(_start_event(federation, zero_shot))
     rounds = scenario.learning.rounds
     with _resumable(directory), open_progress(rounds, quiet=quiet, done=state.round) as progress:
         _run_rounds(federation, state, rounds, directory, progress)
@@ -113,6 +115,19 @@ def _execute(scenario: Scenario, directory: RunDirectory, quiet: bool) -> Finish
         progress.stage("figures")
         summary = _finish(scenario, federation, state, directory, zero_shot, central)
     return FinishedRun(directory.path, summary)
+
+
+def _start_event(federation: Federation, zero_shot: float) -> dict[str, Any]:
+    """Return what figures need to know besides the rows: where cells stand, who holds which samples."""
+    learner = federation.learner
+    return {
+        "time_s": 0.0,
+        "event": "start",
+        "zero_shot_accuracy": zero_shot,
+        "cells_m": federation.simulation.world.geometry.cell_position_m[:, :2],
+        "partition": learner.partition_counts,
+        "class_names": learner.class_names,
+    }
 
 
 @contextmanager

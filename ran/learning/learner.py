@@ -15,7 +15,7 @@ from channel.seeding import Key, stream, stream_key
 from ran.learning.algorithms.algorithm import descend
 from ran.learning.flops import TRAINING_OVER_FORWARD, forward_flops
 from ran.learning.partition import class_counts
-from ran.learning.tasks.network import Network, check_fit, load_base
+from ran.learning.tasks.network import Network, check_fit, load_base, name_base
 from ran.learning.threads import torch_threads
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class Learner:
         threads: int = 2,
     ) -> None:
         self.algorithm = algorithm
+        self._model = model
         self._seed = seed
         self._device = torch.device(device)
         self._threads = threads
@@ -130,7 +131,7 @@ class Learner:
 
     @property
     def num_parameters(self) -> int:
-        """Number of all parameters that the network computes with."""
+        """Number of all parameters held: base, adapter, and the original classifier that PEFT keeps."""
         return sum(parameter.numel() for parameter in self._network.module.parameters())
 
     def initial(self) -> Arrays:
@@ -184,6 +185,7 @@ class Learner:
         """Write the adapter with ``arrays`` in PEFT's own format (other adapters: the network in Hugging Face's)."""
         self._network.load(arrays)
         self._network.save(directory)
+        name_base(directory, self._model)
 
     def _problem(self, rows: NDArray[np.int64]) -> _NetworkProblem:
         return _NetworkProblem(self._network, self._train, rows, self._flops_per_sample)

@@ -28,6 +28,11 @@ class Model(Component):
     def source(self) -> str:
         """Local folder or hub name that the network is loaded from."""
 
+    @property
+    def title(self) -> str:
+        """Name of the base model in saved adapters: the same on every machine."""
+        return self.name
+
 
 MODELS: Registry[Model] = Registry("model", Model)
 
@@ -55,6 +60,11 @@ class HuggingFace(Model):
     def source(self) -> str:
         """The folder, with ``~`` expanded, or the hub name as given."""
         return str(Path(self.path).expanduser()) if self._is_local else self.path
+
+    @property
+    def title(self) -> str:
+        """The path as given."""
+        return self.path
 
     @property
     def _is_local(self) -> bool:

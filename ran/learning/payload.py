@@ -16,7 +16,7 @@ def encode(arrays: Arrays) -> bytes:
 
     Equal arrays give equal bytes, whatever the order of the names.
     """
-    return save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)})
+    return save({name: np.asarray(arrays[name], order="C") for name in arrays})
 
 
 def decode(payload: bytes) -> Arrays:

@@ -116,8 +116,13 @@ def _train(federation: Federation, ue: int, model: Arrays, round_index: int, rec
 
 
 def _result(
-    federation: Federation, state: FederationState, start_s: float,
-    down: Exchange, trained: list[LocalTraining], up: Exchange, evaluation: Evaluation,
+    federation: Federation,
+    state: FederationState,
+    start_s: float,
+    down: Exchange,
+    trained: list[LocalTraining],
+    up: Exchange,
+    evaluation: Evaluation,
 ) -> RoundResult:
     number = state.round + 1
     ues = ue_records(federation.simulation, state.network, number, down, trained, up)
@@ -126,7 +131,12 @@ def _result(
 
 
 def _events(
-    round_index: int, start_s: float, end_s: float, down: Exchange, trained: list[LocalTraining], up: Exchange,
+    round_index: int,
+    start_s: float,
+    end_s: float,
+    down: Exchange,
+    trained: list[LocalTraining],
+    up: Exchange,
     record: RoundRecord,
 ) -> list[dict[str, object]]:
     events: list[dict[str, object]] = [{"time_s": start_s, "event": "round_start", "round": round_index}]

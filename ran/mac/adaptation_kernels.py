@@ -38,14 +38,33 @@ def prb_power(prbs, path_gain, params):
 
 
 @numba.njit(cache=True)
-def build_blocks(slot, kind, flow, harq, nack, pending, owned, csi_gain, csi_noise, path_gain, rbg_prbs, params,
-                 efficiency, beta, bler, tb_bits, cb_bits, num_cb, block):
+def build_blocks(
+    slot,
+    kind,
+    flow,
+    harq,
+    nack,
+    pending,
+    owned,
+    csi_gain,
+    csi_noise,
+    path_gain,
+    rbg_prbs,
+    params,
+    efficiency,
+    beta,
+    bler,
+    tb_bits,
+    cb_bits,
+    num_cb,
+    block,
+):
     """Turn every UE's groups into one transport block: a pending one again, or a new one filled from RLC.
 
     On entry ``block.prbs`` counts the groups of ``owned``; on return it is PRBs, zero where nothing is sent.
     """
     p = params[0]
-    batch, ues, processes = harq.shape
+    batch, ues, _ = harq.shape
     groups = len(rbg_prbs)
     sinr = np.empty(groups)
     weight = np.empty(groups)
@@ -67,8 +86,21 @@ def build_blocks(slot, kind, flow, harq, nack, pending, owned, csi_gain, csi_noi
                     r = owned[b, u, i]
                     sinr[i] = max(scale * csi_gain[b, u, r] / csi_noise[b, u, r], 1e-9)
                     weight[i] = rbg_prbs[r]
-                mcs = choose_mcs(sinr, weight, count, prbs, flow[b, u].last_mcs, p.bler_target, kind,
-                                 efficiency, beta, bler, cb_bits, num_cb, p.first_mcs)
+                mcs = choose_mcs(
+                    sinr,
+                    weight,
+                    count,
+                    prbs,
+                    flow[b, u].last_mcs,
+                    p.bler_target,
+                    kind,
+                    efficiency,
+                    beta,
+                    bler,
+                    cb_bits,
+                    num_cb,
+                    p.first_mcs,
+                )
                 start, available, index = next_range(slot, flow, nack, b, u)
                 payload, header = fill_block(tb_bits[kind, mcs, prbs] // 8, start, available, p.sdu_bytes)
                 if payload == 0:

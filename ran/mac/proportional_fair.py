@@ -31,41 +31,31 @@ class ProportionalFair(Scheduler):
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Return the grant and the updated averages; a UE stops receiving groups once its backlog is covered."""
         owner = observation.reserved
-        members, need = observation.workspace()
-        _allocate(
-            observation.backlog_bytes, observation.rate_bits, observation.served_bits, observation.serving_cell,
-            1.0 / self.window_slots, members, need, owner, state,
-        )
+        members, need_bits = observation.waiting()
+        share = 1.0 / self.window_slots
+        _allocate(members, need_bits, observation.rate_bits, observation.served_bits, share, owner, state)
         return owner, state
 
 
 @compiled
-def _allocate(backlog, rate, served, serving_cell, share, members, need, owner, mean):  # type: ignore[no-untyped-def]
+def _allocate(members, need, rate, served, share, owner, mean):  # type: ignore[no-untyped-def]
     batch, cells, groups = owner.shape
-    ues = backlog.shape[1]
     for b in range(batch):
-        members[:, 0] = 0
-        for u in range(ues):
+        for u in range(mean.shape[1]):
             mean[b, u] = max((1.0 - share) * mean[b, u] + share * served[b, u], 1e-3)
-            # A tenth more than the payload, for headers and padding.
-            need[u] = 8.8 * backlog[b, u]
-            if need[u] > 0.0:
-                row = members[serving_cell[b, u]]
-                row[0] += 1
-                row[row[0]] = u
         for c in range(cells):
             for r in range(groups):
                 if owner[b, c, r] >= 0:
                     continue
                 best = -1
                 best_metric = 0.0
-                for i in range(1, members[c, 0] + 1):
-                    u = members[c, i]
-                    if need[u] > 0.0:
+                for i in range(1, members[b, c, 0] + 1):
+                    u = members[b, c, i]
+                    if need[b, u] > 0.0:
                         metric = rate[b, u, r] / mean[b, u]
                         if metric > best_metric:
                             best = u
                             best_metric = metric
                 if best >= 0:
                     owner[b, c, r] = best
-                    need[best] -= rate[b, best, r]
+                    need[b, best] -= rate[b, best, r]

@@ -27,31 +27,21 @@ class RoundRobin(Scheduler):
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Return the grant and the advanced positions."""
         owner = observation.reserved
-        members, need = observation.workspace()
-        _deal(
-            observation.backlog_bytes, observation.rate_bits, observation.serving_cell, members, need, owner, state
-        )
+        members, need_bits = observation.waiting()
+        _deal(members, need_bits, observation.rate_bits, owner, state)
         return owner, state
 
 
 @compiled
-def _deal(backlog, rate, serving_cell, members, need, owner, position):  # type: ignore[no-untyped-def]
+def _deal(members, need, rate, owner, position):  # type: ignore[no-untyped-def]
     batch, cells, groups = owner.shape
-    ues = backlog.shape[1]
     for b in range(batch):
-        members[:, 0] = 0
-        for u in range(ues):
-            need[u] = 8.8 * backlog[b, u]
-            if need[u] > 0.0:
-                row = members[serving_cell[b, u]]
-                row[0] += 1
-                row[row[0]] = u
         for c in range(cells):
-            ring = members[c, 1:]
-            size = members[c, 0]
+            size = members[b, c, 0]
             if size == 0:
                 continue
-            # The ring is ordered by UE index; dealing resumes with the first UE at or after the stored one.
+            ring = members[b, c, 1 : size + 1]
+            # The ring is in order of UE index; dealing resumes with the first UE at or after the stored one.
             turn = 0
             while turn < size and ring[turn] < position[b, c]:
                 turn += 1
@@ -61,8 +51,8 @@ def _deal(backlog, rate, serving_cell, members, need, owner, position):  # type:
                 for _ in range(size):
                     u = ring[turn % size]
                     turn += 1
-                    if need[u] > 0.0:
+                    if need[b, u] > 0.0:
                         owner[b, c, r] = u
-                        need[u] -= max(rate[b, u, r], 1.0)
-                        position[b, c] = (u + 1) % ues
+                        need[b, u] -= max(rate[b, u, r], 1.0)
+                        position[b, c] = u + 1
                         break

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from channel.compiled import compiled
 from channel.component import Component
 from channel.registry import Registry
 
@@ -35,15 +36,32 @@ class Observation:
     reserved: NDArray[np.int32]
     slot: int
 
-    def workspace(self) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Return scratch for compiled schedulers: member lists with their length first, and a number per UE.
+    def waiting(self) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Return who waits in each cell, and for how many bits, for schedulers that serve until the backlog is covered.
 
-        Shapes [num_cells, num_ues + 1] and [num_ues].
+        int32 [batch, num_cells, num_ues + 1]: the number of waiting UEs, then their indices in ascending order; and
+        float64 [batch, num_ues]: bits wanted, a tenth more than the backlog for headers and padding.
         """
         import numpy as np
 
-        num_ues = self.backlog_bytes.shape[1]
-        return np.empty((self.reserved.shape[1], num_ues + 1), np.int32), np.empty(num_ues)
+        batch, num_ues = self.backlog_bytes.shape
+        members = np.empty((batch, self.reserved.shape[1], num_ues + 1), np.int32)
+        need_bits = np.empty((batch, num_ues))
+        _list_waiting(self.backlog_bytes, self.serving_cell, members, need_bits)
+        return members, need_bits
+
+
+@compiled
+def _list_waiting(backlog, serving_cell, members, need):  # type: ignore[no-untyped-def]
+    batch, ues = backlog.shape
+    for b in range(batch):
+        members[b, :, 0] = 0
+        for u in range(ues):
+            need[b, u] = 8.8 * backlog[b, u]
+            if backlog[b, u] > 0:
+                row = members[b, serving_cell[b, u]]
+                row[0] += 1
+                row[row[0]] = u
 
 
 class Scheduler(Component):

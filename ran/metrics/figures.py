@@ -122,6 +122,8 @@ def airtime_per_round(axes: Axes, results: Results) -> None:
 
 def map_of_ues(axes: Axes, results: Results) -> None:
     """Draw cells and the UEs' walks, coloured by downlink SINR."""
+    from matplotlib.patheffects import withStroke
+
     axes.set_title("UE walks, SINR (dB)")
     ues = results.ues
     cells_m = np.reshape(np.asarray(results.start.get("cells_m", []), dtype=np.float64), (-1, 2))
@@ -135,11 +137,13 @@ def map_of_ues(axes: Axes, results: Results) -> None:
     dots = axes.scatter(
         ues["x_m"][known], ues["y_m"][known], c=sinr_db[known], cmap=SEQUENTIAL, s=16, linewidth=0, zorder=3
     )
+    halo = withStroke(linewidth=2.5, foreground="white")
     for ue, walk in ues.groupby("ue"):
         axes.plot(walk["x_m"], walk["y_m"], color="#CFCFCF", linewidth=1.0, zorder=2)
         if ues["ue"].nunique() <= MOST_UES:
             end_m = (walk["x_m"].iloc[-1], walk["y_m"].iloc[-1])
-            axes.annotate(str(ue), end_m, xytext=(4, 4), textcoords="offset points", fontsize=9, color=INK)
+            label = axes.annotate(str(ue), end_m, xytext=(4, 4), textcoords="offset points", fontsize=9, color=INK)
+            label.set_path_effects([halo])
     if known.any():
         _colour_bar(axes, dots)
     axes.set_aspect("equal", adjustable="datalim")

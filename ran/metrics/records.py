@@ -27,8 +27,12 @@ class RoundRecord:
     uplink_airtime_s: float
     downlink_prb_slots: int
     uplink_prb_slots: int
+    downlink_resource_hz_s: float
+    uplink_resource_hz_s: float
     downlink_se_bit_s_hz: float
     uplink_se_bit_s_hz: float
+    downlink_blocks: int
+    uplink_blocks: int
     downlink_bler: float
     uplink_bler: float
     harq_retransmissions: int

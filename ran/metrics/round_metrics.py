@@ -23,19 +23,19 @@ def _ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator else float("nan")
 
 
-def spectral_efficiency_bit_s_hz(simulation: Simulation, payload_bytes: int, tally: NDArray[Any]) -> float:
-    """Return delivered payload bits over the time-frequency resources used, bit/s/Hz.
-
-    Resources are PRBs times their 12 subcarriers times the OFDM symbols on the air, control and pilots included.
-    """
+def resource_hz_s(simulation: Simulation, tally: NDArray[Any]) -> float:
+    """Return the bandwidth times time used: PRBs times OFDM symbols on the air, control and pilots included."""
     plan = simulation.plan
-    used_hz_s = float(tally["prb_symbols"].sum()) * plan.symbol_s * plan.prb_hz
-    return _ratio(8.0 * payload_bytes, used_hz_s)
+    return float(tally["prb_symbols"].sum()) * plan.symbol_s * plan.prb_hz
 
 
 def ue_records(
-    simulation: Simulation, state: NetworkState, round_index: int,
-    down: Exchange, trained: Sequence[LocalTraining], up: Exchange,
+    simulation: Simulation,
+    state: NetworkState,
+    round_index: int,
+    down: Exchange,
+    trained: Sequence[LocalTraining],
+    up: Exchange,
 ) -> list[UeRecord]:
     """Return one row per UE; NaN where it did not get that far."""
     world, symbol_s = simulation.world, simulation.plan.symbol_s
@@ -84,8 +84,15 @@ def _size(delivery: Delivery | None) -> int:
 
 
 def round_record(
-    simulation: Simulation, round_index: int, start_s: float, end_s: float, ues: Sequence[UeRecord],
-    trained: Sequence[LocalTraining], down: Exchange, up: Exchange, evaluation: Evaluation,
+    simulation: Simulation,
+    round_index: int,
+    start_s: float,
+    end_s: float,
+    ues: Sequence[UeRecord],
+    trained: Sequence[LocalTraining],
+    down: Exchange,
+    up: Exchange,
+    evaluation: Evaluation,
 ) -> RoundRecord:
     """Return the row of a round."""
     d, u = down.downlink, up.uplink
@@ -95,6 +102,7 @@ def round_record(
     up_payload = sum(row.uplink_payload_bytes for row in ues)
     compute_done_s = max((item.done_s for item in trained), default=down.end_s)
     active_s = down.cell_active_s + up.cell_active_s
+    down_used_hz_s, up_used_hz_s = resource_hz_s(simulation, d), resource_hz_s(simulation, u)
     return RoundRecord(
         round=round_index,
         start_s=start_s,
@@ -114,8 +122,12 @@ def round_record(
         uplink_airtime_s=up.uplink_airtime_s,
         downlink_prb_slots=int(d["prb_slots"].sum()),
         uplink_prb_slots=int(u["prb_slots"].sum()),
-        downlink_se_bit_s_hz=spectral_efficiency_bit_s_hz(simulation, down_payload, d),
-        uplink_se_bit_s_hz=spectral_efficiency_bit_s_hz(simulation, up_payload, u),
+        downlink_resource_hz_s=down_used_hz_s,
+        uplink_resource_hz_s=up_used_hz_s,
+        downlink_se_bit_s_hz=_ratio(8.0 * down_payload, down_used_hz_s),
+        uplink_se_bit_s_hz=_ratio(8.0 * up_payload, up_used_hz_s),
+        downlink_blocks=int(d["blocks"].sum()),
+        uplink_blocks=int(u["blocks"].sum()),
         downlink_bler=_ratio(float(d["first_errors"].sum()), float(d["blocks"].sum())),
         uplink_bler=_ratio(float(u["first_errors"].sum()), float(u["blocks"].sum())),
         harq_retransmissions=int((d["attempts"] - d["blocks"]).sum() + (u["attempts"] - u["blocks"]).sum()),

@@ -18,8 +18,8 @@ class RunSummary:
     Attributes:
         accuracy_ratio_to_central: final over central accuracy; NaN (null in the file) where central was skipped.
         time_to_90_percent_s: when test accuracy first reached 90 % of the final one (0 if untrained it already had).
-        downlink_se_bit_s_hz: delivered payload bits per second and hertz of the resource used: the rounds' mean,
-            weighted by the PRB-slots each used; so are the uplink's and both BLERs.
+        downlink_se_bit_s_hz: delivered payload bits over bandwidth times time of the resource blocks used, all rounds.
+        downlink_bler: errors over first transmissions, all rounds.
         energy_per_ue_j: transmit, receive and compute energy of the mean UE.
         energy_worst_ue_j: the same of the UE that spent most.
     """
@@ -93,9 +93,6 @@ def summarise(
         zero_shot_accuracy: accuracy of the base model before any training.
         central_accuracy: accuracy of the same fine-tuning in one place; NaN where it was not done.
     """
-    accuracy = [row.test_accuracy for row in rounds]
-    final = accuracy[-1] if rounds else zero_shot_accuracy
-    best = max(range(len(rounds)), key=lambda index: accuracy[index], default=-1)
     totals: dict[str, Any] = {column: sum(getattr(row, column) for row in rounds) for column in TOTALS}
     ue_energy_j = _energy_by_ue(ues)
     return RunSummary(
@@ -103,23 +100,31 @@ def summarise(
         seed=seed,
         rounds=len(rounds),
         ues=num_ues,
-        zero_shot_accuracy=zero_shot_accuracy,
-        final_accuracy=final,
-        best_accuracy=accuracy[best] if rounds else zero_shot_accuracy,
-        best_round=rounds[best].round if rounds else 0,
-        central_accuracy=central_accuracy,
-        accuracy_ratio_to_central=final / central_accuracy if central_accuracy > 0 else math.nan,
-        final_test_loss=rounds[-1].test_loss if rounds else math.nan,
+        **_learnt(rounds, zero_shot_accuracy, central_accuracy),
         virtual_time_s=rounds[-1].end_s if rounds else 0.0,
-        time_to_90_percent_s=_time_to(0.9 * final, rounds, zero_shot_accuracy),
-        downlink_se_bit_s_hz=_pooled(rounds, "downlink_se_bit_s_hz", "downlink_prb_slots"),
-        uplink_se_bit_s_hz=_pooled(rounds, "uplink_se_bit_s_hz", "uplink_prb_slots"),
-        downlink_bler=_pooled(rounds, "downlink_bler", "downlink_prb_slots"),
-        uplink_bler=_pooled(rounds, "uplink_bler", "uplink_prb_slots"),
+        downlink_se_bit_s_hz=_pooled(rounds, "downlink_se_bit_s_hz", "downlink_resource_hz_s"),
+        uplink_se_bit_s_hz=_pooled(rounds, "uplink_se_bit_s_hz", "uplink_resource_hz_s"),
+        downlink_bler=_pooled(rounds, "downlink_bler", "downlink_blocks"),
+        uplink_bler=_pooled(rounds, "uplink_bler", "uplink_blocks"),
         energy_per_ue_j=sum(ue_energy_j.values()) / num_ues,
         energy_worst_ue_j=max(ue_energy_j.values(), default=0.0),
         **totals,
     )
+
+
+def _learnt(rounds: Sequence[RoundRecord], zero_shot_accuracy: float, central_accuracy: float) -> dict[str, Any]:
+    accuracy = [zero_shot_accuracy, *(row.test_accuracy for row in rounds)]
+    best = max(range(1, len(accuracy)), key=accuracy.__getitem__, default=0)
+    return {
+        "zero_shot_accuracy": zero_shot_accuracy,
+        "final_accuracy": accuracy[-1],
+        "best_accuracy": accuracy[best],
+        "best_round": rounds[best - 1].round if rounds else 0,
+        "central_accuracy": central_accuracy,
+        "accuracy_ratio_to_central": accuracy[-1] / central_accuracy if central_accuracy > 0 else math.nan,
+        "final_test_loss": rounds[-1].test_loss if rounds else math.nan,
+        "time_to_90_percent_s": _time_to(0.9 * accuracy[-1], rounds, zero_shot_accuracy),
+    }
 
 
 def _energy_by_ue(ues: Sequence[UeRecord]) -> dict[int, float]:

@@ -1,0 +1,1 @@
+"""Physical layer: link abstraction, beams, power control."""

@@ -34,7 +34,7 @@ class BeamTable:
 
 
 def beam_table(snapshot: ChannelSnapshot, serving_cell: NDArray[np.int32]) -> BeamTable:
-    """Return the table of a snapshot whose subbands are the resource block groups; ``serving_cell`` [batch, num_ues]."""
+    """Return the table of a snapshot whose subbands are the groups; ``serving_cell`` is int32 [batch, num_ues]."""
     assert snapshot.gain.shape[2] == 1, "UEs carry one antenna"
     gain = snapshot.gain[:, :, 0]  # [batch, num_rx, num_tx, num_tx_ant, num_subbands]
     by_group = np.ascontiguousarray(gain.transpose(0, 4, 1, 2, 3))  # [batch, num_subbands, num_rx, num_tx, num_tx_ant]
@@ -46,7 +46,7 @@ def beam_table(snapshot: ChannelSnapshot, serving_cell: NDArray[np.int32]) -> Be
 
 
 @numba.njit(cache=True, parallel=True)
-def _cross_gain(gain, serving_cell, cross):
+def _cross_gain(gain, serving_cell, cross):  # type: ignore[no-untyped-def]
     batch, groups, ues, _cells, antennas = gain.shape
     for b in range(batch):
         for s in numba.prange(groups):

@@ -11,8 +11,24 @@ from ran.phy.link_kernels import MAX_SINR, block_error_rate, effective_sinr, uni
 
 
 @numba.njit(cache=True)
-def receive_blocks(slot, keys, serving_cell, owner, owned, cross, noise_w, rbg_prbs, harq, params,
-                   beta, bler, cb_bits, num_cb, re_per_prb, block):
+def receive_blocks(
+    slot,
+    keys,
+    serving_cell,
+    owner,
+    owned,
+    cross,
+    noise_w,
+    rbg_prbs,
+    harq,
+    params,
+    beta,
+    bler,
+    cb_bits,
+    num_cb,
+    re_per_prb,
+    block,
+):
     """Fill SINR, error rate and acknowledgement of every block, under the interference of all other cells.
 
     Each attempt is drawn afresh at the error rate of everything combined so far. A block whose code rate exceeds
@@ -49,8 +65,13 @@ def receive_blocks(slot, keys, serving_cell, owner, owned, cross, noise_w, rbg_p
             proc = harq[b, u, out.process]
             out.sinr = effective_sinr(sinr, weight, count, beta[out.mcs])
             out.combined_sinr = min(proc.sinr + out.sinr, MAX_SINR)
-            error = block_error_rate(bler, out.mcs, cb_bits[proc.kind, proc.mcs, proc.prbs],
-                                     num_cb[proc.kind, proc.mcs, proc.prbs], out.combined_sinr)
+            error = block_error_rate(
+                bler,
+                out.mcs,
+                cb_bits[proc.kind, proc.mcs, proc.prbs],
+                num_cb[proc.kind, proc.mcs, proc.prbs],
+                out.combined_sinr,
+            )
             bits_per_re = proc.tb_bits / (re_per_prb[proc.kind] * proc.prbs)
             if bits_per_re > math.log2(1.0 + out.combined_sinr):
                 error = 1.0

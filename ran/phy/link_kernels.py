@@ -45,7 +45,9 @@ def block_error_rate(bler, mcs, code_block_bits, num_code_blocks, sinr):
 
 
 @numba.njit(cache=True, inline="never")
-def choose_mcs(sinr, weight, count, prbs, start, target, tables_kind, efficiency, beta, bler, cb_bits, num_cb, first_mcs):
+def choose_mcs(
+    sinr, weight, count, prbs, start, target, tables_kind, efficiency, beta, bler, cb_bits, num_cb, first_mcs
+):
     """Return the highest MCS whose error rate at these SINRs stays at or below ``target``.
 
     Climbs or descends from ``start`` (the last choice), so that a slow channel costs two or three evaluations.

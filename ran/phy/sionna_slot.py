@@ -80,7 +80,11 @@ class SionnaSlotLoop:
         mcs = self._link(num_re, harq_feedback=self._feedback, sinr_eff=self._sinr_eff, mcs_category=1)
         self._sinr_eff = self._eesm(per_ue, mcs, mcs_table_index=1)
         bits, self._feedback, *_ = self._phy(
-            mcs, sinr_eff=self._sinr_eff, num_allocated_re=num_re, mcs_table_index=1, mcs_category=1,
+            mcs,
+            sinr_eff=self._sinr_eff,
+            num_allocated_re=num_re,
+            mcs_table_index=1,
+            mcs_category=1,
             check_mcs_index_validity=False,
         )
         self._last_bits = bits.float()

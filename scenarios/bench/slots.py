@@ -97,12 +97,13 @@ class CachedWorld:
 
     def loop(self) -> Callable[[int], LinkState]:
         """Return a function that runs so many more slots."""
-        state, slot = self.full_buffer(), 0
+        state, done = self.full_buffer(), 0
 
         def run(num_slots: int) -> LinkState:
-            nonlocal slot
-            for slot in range(slot + 1, slot + 1 + num_slots):
+            nonlocal done
+            for slot in range(done, done + num_slots):
                 run_slot(self.plan, slot, self.air, state, None)
+            done += num_slots
             return state
 
         return run

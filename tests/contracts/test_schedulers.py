@@ -28,7 +28,9 @@ def observation(seed: int, *, batch: int, cells: int, per_cell: int, groups: int
     backlog = rng.integers(0, 4000, (batch, ues)) * (rng.random((batch, ues)) < 0.7)
     rate = rng.uniform(1.0, 3000.0, (batch, ues, groups)).astype(np.float32)
     served = rng.integers(0, 5000, (batch, ues))
-    return Observation(backlog.astype(np.int64), rate, served.astype(np.int64), serving, reserved, int(rng.integers(1000)))
+    return Observation(
+        backlog.astype(np.int64), rate, served.astype(np.int64), serving, reserved, int(rng.integers(1000))
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -38,7 +40,7 @@ def observation(seed: int, *, batch: int, cells: int, per_cell: int, groups: int
     groups=st.integers(1, 15),
 )  # fmt: skip
 def test_a_grant_is_lawful(name, seed, batch, cells, per_cell, groups):
-    """Properties: shape and dtype; owners are waiting UEs of the cell; reservations stay; no group idles while one waits."""
+    """Properties: shape and dtype; owners wait in the cell; reservations stay; no group idles while a UE waits."""
     seen = observation(seed, batch=batch, cells=cells, per_cell=per_cell, groups=groups)
     before = seen.reserved.copy()
     scheduler = SCHEDULERS.get(name)()
@@ -56,7 +58,9 @@ def test_a_grant_is_lawful(name, seed, batch, cells, per_cell, groups):
                     assert seen.backlog_bytes[b, ue] > 0
             members = np.flatnonzero(seen.serving_cell[b] == cell)
             granted = {ue: seen.rate_bits[b, ue, owner[b, cell] == ue].sum() for ue in members}
-            starved = [ue for ue in members if seen.backlog_bytes[b, ue] > 0 and granted[ue] < 8 * seen.backlog_bytes[b, ue]]
+            starved = [
+                ue for ue in members if seen.backlog_bytes[b, ue] > 0 and granted[ue] < 8 * seen.backlog_bytes[b, ue]
+            ]
             if starved:
                 assert (owner[b, cell] >= 0).all(), "a group idles although a UE waits"
 

@@ -69,6 +69,8 @@ def round_row(round_index: int, ues: list[UeRecord]) -> RoundRecord:
         downlink_air_bits=int(8 * down * 1.12), uplink_air_bits=int(8 * up * 1.2),
         downlink_airtime_s=0.045, uplink_airtime_s=0.11,
         downlink_prb_slots=3000 + 10 * round_index, uplink_prb_slots=6000,
+        downlink_resource_hz_s=0.18 * (3000 + 10 * round_index), uplink_resource_hz_s=0.18 * 6000,
+        downlink_blocks=120, uplink_blocks=240,
         downlink_se_bit_s_hz=4.4 + 0.05 * (round_index % 4), uplink_se_bit_s_hz=2.1 + 0.04 * (round_index % 3),
         downlink_bler=0.08 + 0.01 * (round_index % 3), uplink_bler=0.11, harq_retransmissions=40 + round_index,
         rlc_retransmitted_bytes=1200 if round_index % 5 == 0 else 0,

@@ -22,7 +22,7 @@ def test_prbs_equal_the_standard(bandwidth_hz, spacing_hz, carrier_hz, prbs):
 
 @pytest.mark.parametrize(("bandwidth_hz", "spacing_hz"), [(17e6, 30e3), (20e6, 120e3), (5e6, 60e3), (20.5e6, 30e3)])
 def test_carriers_that_do_not_exist_are_refused(bandwidth_hz, spacing_hz):
-    with pytest.raises(UserError, match="e6|e3"):
+    with pytest.raises(UserError, match=r"e6|e3"):
         num_prbs(bandwidth_hz, spacing_hz)
 
 

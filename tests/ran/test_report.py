@@ -103,8 +103,9 @@ def test_summary_numbers_are_sums_of_the_rows() -> None:
     """Oracle: sums worked out by hand for two rounds (10 dB-free integers), and definitions for the ratios."""
     rows = [
         replace(
-            round_row(n, ue_rows(n)), downlink_prb_slots=prbs, downlink_se_bit_s_hz=se, downlink_bler=bler,
-            uplink_prb_slots=0, uplink_se_bit_s_hz=math.nan, uplink_bler=math.nan, downlink_payload_bytes=1000 * n,
+            round_row(n, ue_rows(n)), downlink_prb_slots=prbs, downlink_resource_hz_s=2.0 * prbs, downlink_blocks=prbs,
+            downlink_se_bit_s_hz=se, downlink_bler=bler, uplink_resource_hz_s=0.0, uplink_blocks=0,
+            uplink_se_bit_s_hz=math.nan, uplink_bler=math.nan, downlink_payload_bytes=1000 * n,
         )
         for n, prbs, se, bler in ((1, 100, 4.0, 0.2), (2, 300, 2.0, 0.1))
     ]  # fmt: skip
@@ -131,7 +132,7 @@ def test_pooled_spectral_efficiency_is_all_bits_over_all_resource() -> None:
     bits, prbs = (8e5, 1e4), (400, 9000)
     rows = [
         replace(
-            round_row(n + 1, ue_rows(n + 1)), downlink_prb_slots=prbs[n],
+            round_row(n + 1, ue_rows(n + 1)), downlink_resource_hz_s=prbs[n] * hertz_seconds_per_prb,
             downlink_se_bit_s_hz=bits[n] / (prbs[n] * hertz_seconds_per_prb),
         )
         for n in range(2)

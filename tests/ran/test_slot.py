@@ -131,7 +131,7 @@ def test_replica_b_is_the_same_world_run_alone(scheduler):
 
 
 def test_a_grant_replaces_the_scheduler():
-    """Property: an agent that repeats the scheduler's owners moves the world to the same state; an empty one sends nothing."""
+    """Property: an agent that repeats the scheduler's owners moves the world alike; an empty grant sends nothing."""
     small, twin = small_world(seeds=(9,)), small_world(seeds=(9,))
     for world in (small, twin):
         world.downlink.flow["enqueued"] = 1 << 40

@@ -4,15 +4,19 @@ Oracle: the files in ``bad/`` say themselves, in their first comments, what the 
 each a literal fragment), which line it must name (``# line:``) and how many problems there are (``# problems:``).
 """
 
+import contextlib
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from channel.errors import UserError
 from channel.registry import Registry
 from scenarios.cli import main
 from scenarios.fields import places
-from scenarios.load import ROOT
+from scenarios.load import ROOT, load, packaged
 
 BAD = Path(__file__).parent / "bad"
 FILES = sorted(BAD.glob("*.yaml"))
@@ -82,9 +86,9 @@ def test_files_that_cannot_be_read(
         "scenarios/quickstrat.yaml": "no such scenario file; did you mean 'quickstart'?",
         "quick\0start.yaml": "no such scenario file",
     }
-    for given, expected in cases.items():
-        message = refused(["validate", given], capsys)
-        assert message.startswith(given[:50])
+    for name, expected in cases.items():
+        message = refused(["validate", name], capsys)
+        assert message.startswith(name[:50])
         assert expected in message
         assert "\n" not in message
 
@@ -125,3 +129,30 @@ def test_all_files_are_checked_and_all_mistakes_reported(capsys: pytest.CaptureF
     assert exit_.value.code == 2
     assert [line.split(" (")[0] for line in printed.out.splitlines()] == ["ok: smoke", "ok: quickstart"]
     assert [line.split(": ")[1] for line in printed.err.splitlines()] == ["learning.rounds", "ues.cuont"]
+
+
+SNIPPETS = st.sampled_from(
+    ["[", "]", "{", "}", ":", "\n", "- ", "&a ", "*a", "!!set ", "? ", "|", "'", '"', "\\", "#", "%", "<<: ", "\t",
+     "\x00", "\ud800", "null", "true", ".nan", "1e400", "name", "extends: ", "0x", "\ufeff", '"\\ud800"', "channel: "]
+)  # fmt: skip
+QUICKSTART = packaged()["quickstart"].read_text()
+
+
+@given(st.lists(st.tuples(st.integers(0, len(QUICKSTART)), st.integers(0, 9), SNIPPETS), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_a_damaged_file_is_read_or_refused(edits: list[tuple[int, int, str]]) -> None:
+    """Property: whatever is cut out of the quickstart and put in its place, nothing but UserError is ever raised."""
+    text = QUICKSTART
+    for start, length, snippet in edits:
+        text = text[:start] + snippet + text[start + length :]
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(UserError):
+        patch.setattr("scenarios.load._text", lambda path, shown_as: text)
+        load("smoke")
+
+
+@given(st.sampled_from(["channel", "ues.count", "name", "learning.task.train", ""]), st.text(max_size=8) | SNIPPETS)
+@settings(max_examples=100, deadline=None)
+def test_any_override_is_taken_or_refused(path: str, value: str) -> None:
+    """Property: as above, for `--set`."""
+    with contextlib.suppress(UserError):
+        load("ideal", [f"{path}={value}"])

@@ -6,9 +6,9 @@ Oracles: the text that the issue asks for, the JSON Schema validator of another 
 import importlib
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,15 +74,17 @@ def test_nothing_heavy_is_imported(arguments: list[str], tmp_path: Path) -> None
 
 @pytest.mark.parametrize("arguments", [["--help"], ["validate", "scenarios/quickstart.yaml"]], ids=" ".join)
 def test_answers_in_less_than_0_7_s(arguments: list[str], tmp_path: Path) -> None:
-    """The best of up to ten, because other processes may want this machine too."""
+    """Processor time of the single-threaded command, which is its answering time on an idle core; best of five.
+
+    Wall time would also measure what else runs on the machine.
+    """
     times_s = []
-    for _ in range(10):
-        start_s = time.perf_counter()
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([*AIRTUNE, *arguments], capture_output=True, check=True, cwd=tmp_path)
-        times_s.append(time.perf_counter() - start_s)
-        if times_s[-1] < 0.7:
-            return
-    pytest.fail(f"{' '.join(arguments)} took {min(times_s):.2f} s at best")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times_s) < 0.7, times_s
 
 
 # Help and errors

@@ -83,6 +83,7 @@ def explained(text: str) -> list[str]:
         ("parts: [{width: 12}]", ["x.yaml:1: parts[0].width: expected a whole number, 1 to 9 (steps), got 12; "
                                   "did you mean 9?"]),
         ("pair: [1, x]", ["x.yaml:1: pair[1]: expected a number, got 'x'"]),
+        ("pair: [x, 1]", ["x.yaml:1: pair[0]: expected a whole number, got 'x'"]),
         ("least: 0", ["x.yaml:1: least: expected a whole number, at least 1, got 0; did you mean 1?"]),
         ("open: maybe", ["x.yaml:1: open: expected true or false, got 'maybe'"]),
         ("code: ab", ["x.yaml:1: code: expected text of the form ^[A-Z]+$, got 'ab'; did you mean 'AB'?"]),

@@ -47,7 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_equal_run_leaves_equal_files(finished, tmp_path):
-    """Property: byte-identical files for equal scenario and seed. Catches time stamps, hash order, global random state."""
+    """Property: byte-identical files for equal scenario and seed. Catches time stamps, hash order, global state."""
     np.random.seed(1)  # noqa: NPY002 - whatever state the caller's generators are in
     again = run(load("quickstart", SMALL), out=tmp_path / "again", quiet=True).path
     assert_same_files(finished, again)
@@ -74,7 +74,7 @@ def test_another_seed_differs(finished, tmp_path):
 
 
 def test_accounts_of_the_whole_run_add_up(finished):
-    """Properties of honest accounting over files: payloads are what safetensors weigh; the air carries more than them."""
+    """Properties of honest accounting over files: payloads weigh what safetensors do; the air carries more."""
     results = load_results(finished)
     rounds, ues = results.rounds, results.ues
     for way in ("downlink", "uplink"):
@@ -170,3 +170,37 @@ def test_interrupt_leaves_a_readable_run_and_says_how_to_go_on(tmp_path):
     assert "Traceback" not in error
     results = load_results(tmp_path / "stopped")
     assert results.summary is None or results.rounds is not None
+
+
+def test_nothing_but_ray_tracing_needs_llvm(tmp_path):
+    """Property: with no usable LLVM a whole run over a channel by Sionna succeeds, and never imports Dr.Jit."""
+    code = (
+        "import sys; from scenarios.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "assert 'sionna.phy' in sys.modules and 'drjit' not in sys.modules"
+    )
+    arguments = ["run", "quickstart", "--quiet", "--out", "run", "--set", "learning.rounds=1", "--set", "ues.count=2"]
+    subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--set", "learning.central=skip"],
+        cwd=tmp_path, check=True, env={**os.environ, "DRJIT_LIBLLVM_PATH": "nowhere.so"},
+    )  # fmt: skip
+    assert (tmp_path / "run" / "summary.json").is_file()
+
+
+def test_a_model_that_does_not_fit_the_data_is_one_message(tmp_path, capsys):
+    """Property: 12x12 images and a model made for 8x8: exit code 2, both shapes, the remedy, no traceback."""
+    from scenarios.cli import main
+
+    images = np.zeros((40, 12, 12), np.uint8)
+    labels = np.arange(40) % 10
+    np.savez(tmp_path / "data.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    task = f"learning.task={{name: image_classification, train: {tmp_path / 'data.npz'}}}"
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "quickstart", "--out", str(tmp_path / "run"), "--set", task, "--set", "ues.count=2"])
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert "12" in message
+    assert "8" in message
+    assert "resize" in message
+    assert "Traceback" not in message

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import torch
 
 from channel.errors import UserError
 from channel.registry import did_you_mean
+from ran.learning.tasks.quiet import quiet
 from ran.learning.tasks.sources import (
     chosen_rows,
     class_indices,
@@ -157,8 +157,7 @@ def _statistics(model: str) -> tuple[Images, Images]:
     from transformers.image_processing_base import ImageProcessingMixin
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             settings, _ = ImageProcessingMixin.get_image_processor_dict(model)
     except OSError:
         settings = {}

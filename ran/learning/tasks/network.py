@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import transformers
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from channel.errors import UserError
+from ran.learning.tasks.quiet import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +38,6 @@ QUERY_AND_VALUE = (
     ("q", "v"),
     ("query_key_value",),
     ("qkv",),
-    ("c_attn",),
 )
 """What the attention projections are called in the various architectures, in order of preference."""
 
@@ -69,8 +67,16 @@ class Network:
 
     def save(self, directory: Path) -> None:
         """Write the adapter in PEFT's format, or without one the whole network in Hugging Face's."""
-        with _quiet():
+        with quiet():
             self.module.save_pretrained(directory)
+
+
+def name_base(directory: Path, model: Model) -> None:
+    """Name the base model of a saved adapter by its title: a folder of this machine would tell nobody anything."""
+    for file in ("adapter_config.json", "README.md"):
+        path = directory / file
+        if path.is_file():
+            path.write_text(path.read_text().replace(model.source, model.title))
 
 
 def load_base(model: Model, kind: Kind, class_names: Sequence[str]) -> PreTrainedModel:
@@ -90,7 +96,7 @@ def load_base(model: Model, kind: Kind, class_names: Sequence[str]) -> PreTraine
         config.id2label = dict(enumerate(class_names))
         config.label2id = {name: index for index, name in enumerate(class_names)}
     try:
-        with _quiet():
+        with quiet():
             return AUTO_CLASSES[kind].from_pretrained(
                 model.source, config=config, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True
             )
@@ -108,7 +114,7 @@ def load_base(model: Model, kind: Kind, class_names: Sequence[str]) -> PreTraine
 
 def _config(model: Model) -> PretrainedConfig:
     try:
-        with _quiet():
+        with quiet():
             return AutoConfig.from_pretrained(model.source)
     except (OSError, ValueError) as error:
         raise UserError(
@@ -218,18 +224,3 @@ def _ends_with(*names: str) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Transformers' load report and progress bars for the body: what it would say is said by UserError."""
-    logging = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -69,8 +69,11 @@ def _read_hub(source: str, field: str, split: str) -> pd.DataFrame:
             f"learning.task.{field}: {source!r} is a hub dataset, which needs the package `datasets` "
             f"(pip install 'airtune[text]'); or {remedy}"
         ) from error
+    from ran.learning.tasks.quiet import quiet
+
     try:
-        table: pd.DataFrame = datasets.load_dataset(name, split=named_split or split).to_pandas()
+        with quiet():
+            table: pd.DataFrame = datasets.load_dataset(name, split=named_split or split).to_pandas()
         return table
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from channel.errors import UserError
+from ran.learning.tasks.quiet import quiet
 from ran.learning.tasks.sources import chosen_rows, class_indices, column, label_words, read_table
 from ran.learning.tasks.task import Dataset, Examples
 
@@ -47,7 +48,11 @@ def tokens(texts: NDArray[np.object_], model: str, max_length: int) -> dict[str,
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(model)
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):
+            # Transformers makes an empty one, blind to every word, where a folder has no vocabulary.
+            raise ValueError("its vocabulary is empty")
         encoded = tokenizer(list(texts), truncation=True, padding="longest", max_length=max_length, return_tensors="np")
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().split("\n")[0]

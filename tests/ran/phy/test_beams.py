@@ -38,7 +38,9 @@ def test_threads_do_not_change_a_bit():
     assert (tables[0] == tables[1]).all()
 
 
-@pytest.mark.parametrize(("prbs", "loss_db", "expected_dbm"), [(1, 80, -80 + 64), (10, 100, -80 + 80), (51, 130, 23 - 17.0757)])
+@pytest.mark.parametrize(
+    ("prbs", "loss_db", "expected_dbm"), [(1, 80, -80 + 64), (10, 100, -80 + 80), (51, 130, 23 - 17.0757)]
+)
 def test_uplink_power_follows_the_standard(prbs, loss_db, expected_dbm):
     """Oracle: TS 38.213 7.1.1 by hand, per PRB: P0 + alpha PL, or P_max - 10 log10(M) when that is less."""
     small = small_world()

@@ -91,16 +91,20 @@ def test_mean_lies_between_its_updates_whatever_their_order(pairs):
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT 0.21 on Transformers 5.23
-@pytest.mark.parametrize(
-    "algorithm",
-    [FedAvg(batch_size=64), FedAvg(batch_size=96, optimizer="sgd", learning_rate=0.05, momentum=0.9, local_epochs=2)],
-    ids=["adamw", "sgd"],
-)
-def test_one_client_equals_a_bare_peft_loop(algorithm):
-    """Oracle: PyTorch + PEFT written out here, same initial adapter and batch order; 1e-6 on every parameter."""
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_one_client_equals_a_bare_peft_loop(optimizer):
+    """Oracle: PyTorch + PEFT written out here, same initial adapter and batch order; 1e-6 on every parameter.
+
+    AdamW divides by second moments near zero, so half a unit in the last place grows to 1e-5 in one parameter of
+    6,794; for it the loop rounds its update to single precision, as the payload does, at the end of each round.
+    """
+    rate, rounds, epochs, size = {"adamw": (2e-3, 3, 1, 64), "sgd": (0.05, 2, 2, 128)}[optimizer]
+    algorithm = FedAvg(
+        optimizer=optimizer, learning_rate=rate, momentum=0.9, local_epochs=epochs, batch_size=size, weight_decay=0.01
+    )
     learner = digits_learner(num_clients=1, algorithm=algorithm, seed=7)
     arrays = learner.initial()
-    for round_index in range(3):
+    for round_index in range(rounds):
         update = learner.train(0, arrays, round_index)
         arrays = algorithm.aggregate(arrays, [update.arrays], [update.num_samples])
 
@@ -111,24 +115,26 @@ def test_one_client_equals_a_bare_peft_loop(algorithm):
     set_peft_model_state_dict(bare, {name: torch.from_numpy(each) for name, each in learner.initial().items()})
     train = Digits().load().train
     images, labels = torch.from_numpy(train.inputs) * 2 - 1, torch.from_numpy(train.labels)
-    for round_index in range(3):
-        trained = [parameter for parameter in bare.parameters() if parameter.requires_grad]
-        optimizer = (
-            torch.optim.AdamW(trained, lr=2e-3, weight_decay=0.0)
-            if algorithm.optimizer == "adamw"
-            else torch.optim.SGD(trained, lr=0.05, momentum=0.9)
+    trained = [parameter for parameter in bare.parameters() if parameter.requires_grad]
+    for round_index in range(rounds):
+        start = [parameter.detach().clone() for parameter in trained]
+        steps = (
+            torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
+            if optimizer == "adamw"
+            else torch.optim.SGD(trained, lr=rate, momentum=0.9, weight_decay=0.01)
         )
         rng = stream(7, "batch order", round_index, 0)
-        for _ in range(algorithm.local_epochs):
-            for batch in torch.from_numpy(rng.permutation(len(labels))).split(algorithm.batch_size):
-                optimizer.zero_grad()
+        for _ in range(epochs):
+            for batch in torch.from_numpy(rng.permutation(len(labels))).split(size):
+                steps.zero_grad()
                 torch.nn.functional.cross_entropy(bare(pixel_values=images[batch]).logits, labels[batch]).backward()
-                optimizer.step()
+                steps.step()
+        if optimizer == "adamw":
+            with torch.no_grad():
+                for parameter, before in zip(trained, start, strict=True):
+                    parameter.copy_(before + (parameter - before))
     expected = get_peft_model_state_dict(bare, save_embedding_layers=False)
     assert expected.keys() == arrays.keys()
-    moved = 0.0
     for name, value in expected.items():
-        d=np.abs(arrays[name]-value.detach().numpy()); print(name, d.max(), (d>1e-6).sum(), d.size, np.sort(d.ravel())[-5:])
-        #np.testing.assert_allclose(arrays[name], value.detach().numpy(), rtol=0, atol=1e-6)
-        moved = max(moved, float(np.abs(arrays[name] - learner.initial()[name]).max()))
-    assert moved > 1e-2
+        np.testing.assert_allclose(arrays[name], value.detach().numpy(), rtol=0, atol=1e-6)
+    assert max(float(np.abs(arrays[name] - each).max()) for name, each in learner.initial().items()) > 1e-2
