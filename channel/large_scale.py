@@ -100,9 +100,7 @@ class LargeScale:
             carrier_hz=geometry.carrier_hz,
         )
 
-    def at(
-        self, ue: NDArray[np.int64], position_m: NDArray[np.float64], offset_m: NDArray[np.float64]
-    ) -> LinkState:
+    def at(self, ue: NDArray[np.int64], position_m: NDArray[np.float64], offset_m: NDArray[np.float64]) -> LinkState:
         """Return the state of UEs ``ue`` [n] at positions [n, 3], their sites' offsets being [n, num_sites, 3]."""
         height, indoor = self.height[ue], self.indoor[ue]
         distance_m = np.linalg.norm(offset_m[..., :2], axis=-1)

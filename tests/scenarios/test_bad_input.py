@@ -109,7 +109,7 @@ def test_files_that_cannot_be_read(
         ("radio.tdd_pattern=[", "radio.tdd_pattern: invalid YAML: "),
         ("radio.tdd_pattern=DDDD", "radio.tdd_pattern: 'DDDD' has no uplink slot (U)"),
         ("channel=tr38.901", "channel: unknown channel model 'tr38.901'; did you mean 'tr38901'?"),
-        ("channel.scenario=urban", "channel.scenario: expected 'umi' or 'uma'"),
+        ("channel.scenario=urban", "channel.scenario: expected 'umi', 'uma', 'rma', 'inh' or 'inf'"),
         ("channel.num_taps=4", "channel.num_taps: unknown key"),
         ("extends=smoke", "extends: unknown key"),
     ],
