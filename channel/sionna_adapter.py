@@ -18,7 +18,7 @@ def sionna_state(
     """Run a block of Sionna code from ``seed`` on one thread, leaving no trace outside it.
 
     Inside the block Sionna's configuration has this seed, device and precision, torch records no
-    gradients and uses one CPU thread, so that equal seeds give equal bits on any number of cores. On
+    gradients, and torch and BLAS use one CPU thread, so that equal seeds give equal bits on any number of cores. On
     leaving it, Sionna's configuration and generators, torch's global generators (which Sionna reseeds
     whenever it is seeded, and when it is first imported) and torch's thread count are what they were.
     Import Sionna inside such a block only. Not for use from two threads at once.
@@ -35,6 +35,7 @@ def sionna_state(
 
     with _torch_restored():
         from sionna.phy import config
+        from threadpoolctl import threadpool_limits
 
         index = f"{device}:0" if device == "cuda" else device
         if index not in config.available_devices:
@@ -46,7 +47,9 @@ def sionna_state(
         before_device, before_precision = config.device, config.precision
         try:
             config.device, config.precision, config.seed = index, precision, seed
-            with torch.no_grad():
+            # SciPy's splines solve many small systems: BLAS threads that wait for each other made this 30x slower
+            # on a machine with other work.
+            with torch.no_grad(), threadpool_limits(1, user_api="blas"):
                 yield
         finally:
             config.device, config.precision = before_device, before_precision
