@@ -100,7 +100,7 @@ class Learner:
         num_clients: int,
         seed: int,
         device: str = "cpu",
-        threads: int = 2,
+        threads: int = 1,
     ) -> None:
         self.algorithm = algorithm
         self._model = model

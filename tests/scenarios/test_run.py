@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -123,53 +122,50 @@ def test_an_existing_run_is_not_overwritten(finished):
     assert contents(finished) == before
 
 
-def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "scenarios.cli", "run", *arguments]
-    return subprocess.Popen(
-        command, cwd=directory, env={**os.environ, "PYTHONUNBUFFERED": "1"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+SIGNALLED_WHILE_WRITING = """
+import os, sys
+from scenarios.run_directory import RunDirectory
+number, round_index = int(sys.argv[1]), int(sys.argv[2])
+append = RunDirectory.append_event
+def append_and_die(self, event):
+    append(self, event)
+    if event.get("round") == round_index and event["event"] == "training_done":
+        os.kill(os.getpid(), number)
+RunDirectory.append_event = append_and_die
+from scenarios.cli import main
+main(sys.argv[3:])
+"""
 
 
-def wait_for_round(directory: Path, number: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        events = directory / "events.jsonl"
-        if events.exists() and f'"round": {number}' in events.read_text():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-    raise AssertionError(f"round {number} never came")
+def signalled(directory: Path, number: int, round_index: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `airtune run` in a process that gets a signal while it writes the events of a round."""
+    command = [sys.executable, "-c", SIGNALLED_WHILE_WRITING, str(number), str(round_index), "run", *arguments]
+    return subprocess.run(command, cwd=directory, text=True, capture_output=True, timeout=300, check=False)
+
+
+ARGUMENTS = [item for override in SMALL for item in ("--set", override)]
 
 
 def test_killed_in_two_rounds_and_resumed_equals_uninterrupted(finished, tmp_path):
-    """Oracle: the uninterrupted run. SIGKILL while rounds 1 and 3 are being written, resume each time."""
-    directory = tmp_path / "killed"
-    arguments = [item for override in SMALL for item in ("--set", override)]
-    process = start(tmp_path, "quickstart", "--out", "killed", *arguments)
-    wait_for_round(directory, 1, process)
-    process.kill()
-    process.communicate()
-    process = start(tmp_path, "--resume", "killed")
-    wait_for_round(directory, 3, process)
-    process.kill()
-    process.communicate()
-    resume(directory, quiet=True)
-    assert_same_files(finished, directory)
+    """Oracle: the uninterrupted run. SIGKILL while rounds 1 and 3 are being written, resumed each time."""
+    first = signalled(tmp_path, signal.SIGKILL, 1, "quickstart", "--out", "killed", *ARGUMENTS)
+    assert first.returncode == -signal.SIGKILL, first.stderr
+    second = signalled(tmp_path, signal.SIGKILL, 3, "--resume", "killed")
+    assert second.returncode == -signal.SIGKILL, second.stderr
+    assert "round 2/4" in second.stdout
+    resume(tmp_path / "killed", quiet=True)
+    assert_same_files(finished, tmp_path / "killed")
 
 
 def test_interrupt_leaves_a_readable_run_and_says_how_to_go_on(tmp_path):
     """Property: Ctrl-C exits with 130, names the command that resumes, and what was done can be read."""
-    arguments = [item for override in SMALL for item in ("--set", override)]
-    process = start(tmp_path, "quickstart", "--out", "stopped", *arguments)
-    wait_for_round(tmp_path / "stopped", 1, process)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
-    assert "airtune run --resume stopped" in error
-    assert "Traceback" not in error
+    stopped = signalled(tmp_path, signal.SIGINT, 2, "quickstart", "--out", "stopped", *ARGUMENTS)
+    assert stopped.returncode == 130, stopped.stderr
+    assert "airtune run --resume stopped" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
     results = load_results(tmp_path / "stopped")
-    assert results.summary is None or results.rounds is not None
+    assert not results.finished
+    assert len(results.rounds) == 1
 
 
 def test_nothing_but_ray_tracing_needs_llvm(tmp_path):
