@@ -122,8 +122,10 @@ def test_an_existing_run_is_not_overwritten(finished):
     assert contents(finished) == before
 
 
+# A shell that runs the tests in the background hands down an ignored SIGINT, so the child takes its default back.
 SIGNALLED_WHILE_WRITING = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from scenarios.run_directory import RunDirectory
 number, round_index = int(sys.argv[1]), int(sys.argv[2])
 append = RunDirectory.append_event
