@@ -1,4 +1,4 @@
-"""Checkpoint: the state after a complete round, in one file of arrays and JSON (never pickle)."""
+"""Checkpoint: the state after a complete round, in one file of plain arrays and JSON."""
 
 from __future__ import annotations
 
