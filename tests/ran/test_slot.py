@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ran.energy import GnbPower
+from ran.energy import GnbPower, transmit_energy_j
 from ran.mac.harq import Harq
 from ran.mac.link_adaptation import LinkAdaptation
+from ran.nodes import DeviceProfile
 from ran.phy.power_control import PowerControl
 from ran.rlc import Rlc
 from ran.slot import run_slot
@@ -149,3 +150,22 @@ def test_a_grant_replaces_the_scheduler():
 def test_gnb_energy_is_linear_in_time_and_power():
     """Oracle: P0 t + slope E of Auer et al. by hand."""
     assert GnbPower(static_w=56, slope=2.6).energy_j(2.0, 3.0) == pytest.approx(2 * 56 + 2.6 * 3)
+
+
+def test_sinr_counts_the_beams_of_other_cells():
+    """Oracle: P g_own / (N + P g_other) by hand in a flat world of two cells. Catches interference left out."""
+    small = small_world(cells=2, ues_per_cell=1, flat=True, isolation_db=3.0, pattern="D")
+    small.downlink.flow["enqueued"] = 1 << 40
+    report, _ = run_slot(small.plan, 0, small.air, small.downlink, None)
+    assert report is not None
+    power, noise = small.plan.downlink.params["prb_power_w"][0], small.plan.downlink.noise_w
+    gain = small.air.downlink.cross[0, 0].astype(float)
+    for ue, other in ((0, 1), (1, 0)):
+        expected = power * gain[ue, ue] / (noise + power * gain[ue, other])
+        assert report.block[0, ue]["sinr"] == pytest.approx(min(expected, 1e3), rel=1e-4)
+
+
+def test_ue_energy_by_hand():
+    """Oracle: 3 J radiated at 50 % efficiency and 0.2 W for 2 s is 6.4 J."""
+    device = DeviceProfile(amplifier_efficiency=0.5, transmit_circuit_w=0.2)
+    assert transmit_energy_j(device, 2.0, 3.0) == pytest.approx(6.4)
