@@ -108,7 +108,7 @@ class AnchorDraw:
         )
         over_indoor = self.large_scale.indoor[ue] == 1
         n, clusters = len(ue), int(tables.kinds[:, 2].max())
-        random = _scratch(n, clusters)
+        random = _scratch(n, clusters, world.num_waves)
         draw_random(self.keys(site, kind, anchor_m), tables.kinds[kind, 2].astype(np.int64), *random)
         random[-1][:] += 2 * np.pi * self._phase(site, kind, anchor_m)[:, None, None, None]
         centre_deg = np.column_stack([_angles_deg(offset_m), zod_offset_deg])
@@ -156,8 +156,8 @@ def _mixed(seed: int, *parts: NDArray[np.int64]) -> NDArray[np.uint64]:
     return key
 
 
-def _scratch(n: int, clusters: int) -> tuple[NDArray[np.float64], ...]:
-    """Return arrays for ``draw_random``."""
+def _scratch(n: int, clusters: int, num_waves: int = 1) -> tuple[NDArray[np.float64], ...]:
+    """Return arrays for ``draw_random``; ``num_waves`` is the number of field components that a UE takes."""
     return (
         np.empty((n, clusters)),
         np.empty((n, clusters)),
@@ -165,7 +165,7 @@ def _scratch(n: int, clusters: int) -> tuple[NDArray[np.float64], ...]:
         np.empty((n, 4, clusters)),
         np.empty((n, 4, clusters, 20), np.int8),
         np.empty((n, clusters, 20)),
-        np.empty((n, clusters, 20, 2)),
+        np.empty((n, clusters, 20, 2 * num_waves)),
     )
 
 

@@ -1,16 +1,19 @@
-"""Antenna arrays of cells: a panel of 38.901 or isotropic elements. UEs carry one vertical isotropic antenna."""
+"""Antenna arrays: panels of 38.901 or isotropic elements at the cells, rows of isotropic ones at the UEs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from channel.component import Settings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Wave = Literal["vertical", "horizontal"]
+"""Field component of a wave: along growing zenith (F_theta) or along growing azimuth (F_phi)."""
 
 _BEAMWIDTH_DEG = 65.0
 _MAX_ATTENUATION_DB = 30.0
@@ -55,27 +58,34 @@ class AntennaArray(Settings):
         return np.asarray(_BORESIGHT_GAIN_DBI - np.minimum(vertical + horizontal, _MAX_ATTENUATION_DB))
 
     def response(
-        self, direction: NDArray[np.float64], azimuth_rad: NDArray[np.float64], downtilt_rad: float
+        self,
+        direction: NDArray[np.float64],
+        azimuth_rad: NDArray[np.float64],
+        downtilt_rad: float,
+        received: Wave = "vertical",
     ) -> NDArray[np.complex128]:
-        """Return what a vertical isotropic antenna receives of each port by one plane wave, [..., num_antennas].
+        """Return what one isotropic antenna receives of each port by one plane wave, [..., num_antennas].
 
-        The field F_theta of an element (polarisation model 2, TR 38.901 equations 7.3-4 and 7.3-5, rotated
-        from panel to world by 7.1-11) times exp(j 2 pi d.r / lambda) for the port's place on the panel.
+        The field of an element (polarisation model 2, TR 38.901 equations 7.3-4 and 7.3-5, rotated from panel to
+        world by 7.1-11) times exp(j 2 pi d.r / lambda) for the port's place on the panel: F_theta at a vertical
+        antenna, -F_phi at a horizontal one, whose azimuths grow the other way (the direct path of equation 7.5-29).
 
         Args:
             direction: unit vectors from the panel towards the receiver, [..., 3].
             azimuth_rad: boresight azimuth of the panel, broadcastable to [...].
             downtilt_rad: mechanical downtilt.
+            received: which component of the wave the antenna takes.
         """
         import numpy as np
 
-        rotation = _panel_axes(np.asarray(azimuth_rad), downtilt_rad)  # [..., 3 world, 3 panel]
+        rotation = panel_axes(np.asarray(azimuth_rad), downtilt_rad)  # [..., 3 world, 3 panel]
         x, y, z = np.moveaxis(np.einsum("...w,...wp->...p", direction, rotation), -1, 0)
         zenith, azimuth = np.arccos(np.clip(z, -1.0, 1.0)), np.arctan2(y, x)
         slants = np.array([0.0] if self.polarization == "single" else [-np.pi / 4, np.pi / 4])
         vertical, horizontal = _field_axes(zenith, azimuth)
-        received = np.einsum("...w,...wp->...p", _field_axes(*_angles(direction))[0], rotation)
-        along = np.stack([np.sum(vertical * received, -1), np.sum(horizontal * received, -1)], -1)  # [..., 2]
+        towards_zenith, towards_azimuth = _field_axes(*_angles(direction))
+        axis = np.einsum("...w,...wp->...p", towards_zenith if received == "vertical" else -towards_azimuth, rotation)
+        along = np.stack([np.sum(vertical * axis, -1), np.sum(horizontal * axis, -1)], -1)  # [..., 2]
         amplitude = 10 ** (self.element_gain_db(zenith, azimuth) / 20)
         field = amplitude[..., None] * (along @ np.stack([np.cos(slants), np.sin(slants)]))  # [..., slant]
         column = np.repeat(np.arange(self.columns) - (self.columns - 1) / 2, self.rows)
@@ -85,7 +95,64 @@ class AntennaArray(Settings):
         return ports.reshape(*ports.shape[:-2], self.num_antennas)
 
 
-def _panel_axes(azimuth_rad: NDArray[np.float64], downtilt_rad: float) -> NDArray[np.float64]:
+class UeArray(Settings):
+    """A horizontal row of isotropic elements, or of cross-polarised pairs of them (TR 38.901 clause 7.3).
+
+    The row lies along +y of the world, whichever way the UE moves, its middle at the UE's position. A single element
+    takes the vertical field component; of the pairs of a dual-polarised row, slanted by 0 and 90 degrees, one takes the
+    vertical and one the horizontal component (equations 7.3-4 and 7.3-5). Antennas are numbered along +y, all vertical
+    ones first.
+
+    It does not model element patterns, the body that holds the UE, or how it is turned.
+    """
+
+    antennas: int = Field(default=1, ge=1, le=8, description="antennas of a UE; an even number where dual")
+    spacing_wavelengths: float = Field(
+        default=0.5, gt=0.0, le=10.0, description="distance between neighbouring elements or pairs, wavelengths"
+    )
+    polarization: Literal["single", "dual"] = Field(
+        default="single", description="single: vertical; dual: cross-polarised pairs at 0 and 90 degrees"
+    )
+
+    @model_validator(mode="after")
+    def _pairs_are_whole(self) -> UeArray:
+        if self.antennas % len(self.waves):
+            raise ValueError(
+                f"{self.antennas} antennas do not make cross-polarised pairs; set antennas to an even number or "
+                "polarization: single"
+            )
+        return self
+
+    @property
+    def waves(self) -> tuple[Wave, ...]:
+        """Field component that each element of a pair takes."""
+        return ("vertical",) if self.polarization == "single" else ("vertical", "horizontal")
+
+    @property
+    def num_places(self) -> int:
+        """Number of single elements or of pairs."""
+        return self.antennas // len(self.waves)
+
+    def places(self) -> NDArray[np.float64]:
+        """Return where the elements or pairs are from the UE's position, in wavelengths, [num_places, 3]."""
+        import numpy as np
+
+        place = np.zeros((self.num_places, 3))
+        place[:, 1] = self.spacing_wavelengths * (np.arange(self.num_places) - (self.num_places - 1) / 2)
+        return place
+
+    def steering(self, arrival: NDArray[np.float64]) -> NDArray[np.complex128]:
+        """Return exp(j 2 pi r.d / lambda) at every place for waves that come from ``arrival``, [..., num_places].
+
+        Args:
+            arrival: unit vectors r from the UE to where a wave comes from, [..., 3] (TR 38.901 equation 7.5-22).
+        """
+        import numpy as np
+
+        return np.asarray(np.exp(2j * np.pi * (arrival @ self.places().T)))
+
+
+def panel_axes(azimuth_rad: NDArray[np.float64], downtilt_rad: float) -> NDArray[np.float64]:
     """Return the rotation whose columns are the panel's axes in the world, [..., 3, 3] (TR 38.901 eq. 7.1-4)."""
     import numpy as np
 

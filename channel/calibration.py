@@ -20,12 +20,14 @@ from channel.large_scale import LargeScale
 from channel.layout import Hexagonal, Sites
 from channel.seeding import stream, stream_key
 from channel.tr38901 import Tr38901
+from channel.tr38901_tables import Tables, read_tables
 from channel.units import dbm_to_watt, thermal_noise_w
 
 _INDOOR_FRACTION = 0.8
 _INDOOR_DISTANCE_M = 25.0
 _TILT_ZENITH_DEG = 102.0
 _UE_NOISE_FIGURE_DB = 9.0
+_FEWEST_FLOORS, _MOST_FLOORS = 4, 8
 _MOST_UES_PER_DROP = 1710
 _ARRAY = AntennaArray(rows=10, columns=1, polarization="single")
 
@@ -86,14 +88,14 @@ def large_scale_calibration(
     """
     case = CASES[scenario]
     tx_power_dbm, bandwidth_hz = (case.tx_power_dbm, 20e6) if carrier_hz <= 6e9 else (35.0, 100e6)
+    models = [Tr38901(scenario=scenario, o2i_model=kind, spec_version=spec_version) for kind in ("low", "high")]
+    heights_m = _height_m(np.arange(_MOST_FLOORS, dtype=float))
+    tables = read_tables(models[0], carrier_hz, np.column_stack([np.full(_MOST_FLOORS, case.gnb_height_m), heights_m]))
     # Equally many drops of either building type: a type belongs to the UE and not to the link.
     drops = 2 * -(-num_ues // (2 * _MOST_UES_PER_DROP))
     per_drop = -(-num_ues // drops)
     gain = np.concatenate(
-        [
-            _drop_gain(scenario, carrier_hz, per_drop, "low" if drop % 2 == 0 else "high", spec_version, seed, drop)
-            for drop in range(drops)
-        ]
+        [_drop_gain(models[drop % 2], tables, carrier_hz, per_drop, seed, drop) for drop in range(drops)]
     )  # [num_ues, num_cells]
     received_w = dbm_to_watt(tx_power_dbm) * gain
     serving_w = received_w.max(axis=1)
@@ -107,16 +109,10 @@ def large_scale_calibration(
 
 
 def _drop_gain(
-    scenario: Literal["umi", "uma"],
-    carrier_hz: float,
-    num_ues: int,
-    o2i_model: Literal["low", "high"],
-    spec_version: Literal["19.2", "16.1"],
-    seed: int,
-    drop: int,
+    model: Tr38901, tables: Tables, carrier_hz: float, num_ues: int, seed: int, drop: int
 ) -> NDArray[np.float64]:
     """Return power gains of one drop, antenna port to UE, [num_ues, num_cells]."""
-    case = CASES[scenario]
+    case = CASES[model.scenario]
     layout = Hexagonal(
         num_sites=19, sectors=3, inter_site_distance_m=case.inter_site_distance_m, wraparound="geometric"
     )
@@ -126,12 +122,11 @@ def _drop_gain(
     indoor_distance_m = np.where(indoor, _INDOOR_DISTANCE_M * rng.random((2, num_ues)).min(axis=0), 0.0)
     place_m = _outdoors_far_enough(sites, case.min_distance_m + indoor_distance_m, rng)
     geometry = _geometry(sites, case, carrier_hz, np.column_stack([place_m, _heights_m(indoor, rng)]))
-    model = Tr38901(scenario=scenario, o2i_model=o2i_model, spec_version=spec_version)
     site_of_cell = geometry.site_of_cell
     first_cell = np.unique(site_of_cell, return_index=True)[1]
     large_scale = replace(
         LargeScale.draw(
-            model, geometry, geometry.cell_position_m[first_cell, 2], stream_key(seed, "calibration", drop)
+            model, geometry, geometry.cell_position_m[first_cell, 2], stream_key(seed, "calibration", drop), tables
         ),
         indoor=indoor.astype(np.int64),
         indoor_distance_m=indoor_distance_m,
@@ -156,10 +151,14 @@ def _outdoors_far_enough(
 
 
 def _heights_m(indoor: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return UE heights: 1.5 m, and 3 m more per floor of buildings with 4 to 8 floors (TR 36.873 table 6-1)."""
-    floors = rng.integers(4, 9, size=len(indoor))
+    """Return UE heights: on a floor of buildings with 4 to 8, or on the ground (TR 36.873 table 6-1), [num_ues]."""
+    floors = rng.integers(_FEWEST_FLOORS, _MOST_FLOORS + 1, size=len(indoor))
     floor = np.floor(rng.random(len(indoor)) * floors)
-    return 1.5 + 3.0 * np.where(indoor, floor, 0.0)
+    return _height_m(np.where(indoor, floor, 0.0))
+
+
+def _height_m(floor: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1.5 + 3.0 * floor
 
 
 def _geometry(sites: Sites, case: Case, carrier_hz: float, ue_position_m: NDArray[np.float64]) -> Geometry:

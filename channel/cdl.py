@@ -16,34 +16,31 @@ if TYPE_CHECKING:
 
 @CHANNELS.register("cdl")
 class Cdl(LinkLevelChannel):
-    """CDL-A to CDL-E of TR 38.901 by Sionna: clusters at the profile's angles, seen by the cell's antenna array.
+    """CDL-A to CDL-E of TR 38.901 by Sionna: clusters at the profile's angles, seen by both antenna arrays.
 
-    The panel faces along +x whatever the cell's azimuth, as the profiles' angles are given; rays' phases turn with the
-    UE's displacement. Path loss by distance takes no part in the angles.
+    The panel faces along +x whatever the cell's azimuth, as the profiles' angles are given; the UE's row lies along +y.
+    Rays' phases turn with the UE's displacement. Path loss by distance takes no part in the angles.
     """
 
     def _sample(
         self, geometry: Geometry, moved_m: NDArray[np.float64]
     ) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-        from sionna.phy.channel.tr38901 import CDL, PanelArray
+        import numpy as np
+        from sionna.phy.channel.tr38901 import CDL
 
-        array = geometry.cell_array
-        cell_array = PanelArray(
-            array.rows,
-            array.columns,
-            array.polarization,
-            "cross" if array.polarization == "dual" else "V",
-            array.pattern,
-            geometry.carrier_hz,
-        )
+        from channel.sionna_arrays import cell_panel, ue_panel
+
         cdl = CDL(
             self.profile,
             self.delay_spread_s,
             geometry.carrier_hz,
-            ut_array=PanelArray(1, 1, "single", "V", "omni", geometry.carrier_hz),
-            bs_array=cell_array,
+            ut_array=ue_panel(geometry.ue_array, geometry.carrier_hz),
+            bs_array=cell_panel(geometry.cell_array, geometry.carrier_hz),
+            ut_orientation=np.zeros(3),
             ut_velocity=moved_m,
             spec_version=self.spec_version,
         )
-        gain, delay_s = cdl(len(moved_m), 2, 1.0)  # [links, 1, 1, 1, num_ant, paths, 2], [links, 1, 1, paths]
-        return gain[:, 0, 0, 0, ..., 1].cpu().numpy(), delay_s[:, 0, 0].cpu().numpy()
+        gain, delay_s = cdl(
+            len(moved_m), 2, 1.0
+        )  # [links, 1, num_rx_ant, 1, num_tx_ant, paths, 2], [links, 1, 1, paths]
+        return gain[:, 0, :, 0, ..., 1].cpu().numpy(), delay_s[:, 0, 0].cpu().numpy()

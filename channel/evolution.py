@@ -32,12 +32,14 @@ class RayPool:
     """Slots for the rays of links, reused when a UE has walked on.
 
     Attributes:
-        arrays: real, imag [slots, rays, ports of the site], turns per metre [slots, 3, rays], first_ray [slots,
-            paths + 1], num_paths [slots], delay [slots, paths], cosine and sine of -2 pi f tau [slots, paths, bands].
+        arrays: real, imag [slots, rays, lanes], turns per metre [slots, 3, rays], first_ray [slots, paths + 1],
+            num_paths [slots], delay [slots, paths], cosine and sine of -2 pi f tau [slots, paths, bands]. Lanes are the
+            ports of all sectors of a site as a vertical element of the UE hears them, and then, where UEs have
+            horizontal elements, as those do.
     """
 
-    def __init__(self, rays: int, paths: int, ports: int, bands: int) -> None:
-        shapes = [(rays, ports), (rays, ports), (3, rays), (paths + 1,), (), (paths,), (paths, bands), (paths, bands)]
+    def __init__(self, rays: int, paths: int, lanes: int, bands: int) -> None:
+        shapes = [(rays, lanes), (rays, lanes), (3, rays), (paths + 1,), (), (paths,), (paths, bands), (paths, bands)]
         kinds = [np.float32, np.float32, np.float32, np.int32, np.int32, np.float64, np.float32, np.float32]
         self._make = [(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
         self.arrays = tuple(np.zeros((0, *shape), kind) for shape, kind in self._make)
@@ -74,6 +76,8 @@ class WalkingWorld:
         first_cell: the first cell of every site, [num_sites].
         cells: cell of every site's sector or -1, [num_sites, sectors].
         antennas: wavelength, panel axes [num_sites, sectors, 3, 3], ports, pattern, slants.
+        num_waves: number of field components that a UE takes, 1 or 2.
+        ue_place_m: the UE's elements or pairs of them from its position, [num_places, 3].
         strong, weak: pools of rays.
         slot: where the rays of UE, anchor, site and branch are: in ``strong``, -2 - slot in ``weak``, or -1 nowhere.
         node: grid place of the anchors kept, [num_ues, 4, 2].
@@ -85,6 +89,8 @@ class WalkingWorld:
     first_cell: NDArray[np.int64]
     cells: NDArray[np.int64]
     antennas: tuple[Any, ...]
+    num_waves: int
+    ue_place_m: NDArray[np.float64]
     strong: RayPool
     weak: RayPool
     slot: NDArray[np.int32]
@@ -104,17 +110,16 @@ class WalkingWorld:
         diffuse, direct = self._amplitudes(links, node_weight)
         return (
             self.strong.arrays, self.weak.arrays, self.slot, node_weight, displacement_m, diffuse, direct, offset_m,
-            self.antennas, self.cells,
+            self.antennas, self.ue_place_m, self.cells,
         )  # fmt: skip
 
     def gain(self, geometry: Geometry, time_s: float) -> NDArray[np.complex64]:
-        """Return the response at the subbands, [1, num_ues, 1, num_cells, num_ports, num_subbands]."""
+        """Return the response at the subbands, [1, num_rx, num_rx_ant, num_tx, num_tx_ant, num_subbands]."""
         from channel.evolution_kernels import respond
 
-        shape = (geometry.num_ues, geometry.num_cells, geometry.cell_array.num_antennas)
-        gain = np.zeros((*shape, len(geometry.subband_frequency_hz)), np.complex64)
+        gain = np.zeros((*_pairs(geometry), len(geometry.subband_frequency_hz)), np.complex64)
         respond(*self.inputs(geometry, time_s), gain)
-        return gain[None, :, None]
+        return gain[None]
 
     def paths(self, geometry: Geometry, time_s: float) -> tuple[NDArray[np.complex64], NDArray[np.float64]]:
         """Return path gains and delays, shapes as in PathSet."""
@@ -124,10 +129,10 @@ class WalkingWorld:
         in_use = (self.slot != -1) & (inputs[5][:, None] > 0)  # [num_ues, 4, num_sites, 2]
         longest = self.strong.arrays[5].shape[1]
         count = 1 + longest * int(in_use.sum(axis=(1, 3)).max())
-        shape = (geometry.num_ues, geometry.num_cells, geometry.cell_array.num_antennas)
-        gain, delay_s = np.zeros((*shape, count), np.complex64), np.zeros((*shape[:2], count))
+        gain = np.zeros((*_pairs(geometry), count), np.complex64)
+        delay_s = np.zeros((geometry.num_ues, geometry.num_cells, count))
         collect_paths(*inputs, gain, delay_s)
-        return gain[None, :, None], delay_s[None]
+        return gain[None], delay_s[None]
 
     def _amplitudes(
         self, links: LinkState, node_weight: NDArray[np.float64]
@@ -181,13 +186,18 @@ class WalkedPaths(PathSet):
 
     @property
     def gain(self) -> NDArray[np.complex64]:  # type: ignore[override]
-        """Complex path amplitudes, [1, num_rx, 1, num_tx, num_tx_ant, num_paths]."""
+        """Complex path amplitudes, [1, num_rx, num_rx_ant, num_tx, num_tx_ant, num_paths]."""
         return self._worked_out()[0]
 
     @property
     def delay_s(self) -> NDArray[np.float64]:  # type: ignore[override]
         """Path delays in seconds, [1, num_rx, num_tx, num_paths]."""
         return self._worked_out()[1]
+
+
+def _pairs(geometry: Geometry) -> tuple[int, int, int, int]:
+    """Return [num_rx, num_rx_ant, num_tx, num_tx_ant]."""
+    return geometry.num_ues, geometry.ue_array.antennas, geometry.num_cells, geometry.cell_array.num_antennas
 
 
 def _anchors_around(position_m: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -23,9 +23,10 @@ _COS = (0.9999999998857549, -19.73920874347977, 64.93938907682922, -85.456658329
 
 
 @numba.njit(cache=True, inline="always")
-def turn_rays(turns, displacement, amplitude, cos, sin):
-    """Fill amplitude times cosine and sine of every ray's phase, 2 pi turns . displacement, [num_rays]."""
-    x, y, z = np.float32(displacement[0]), np.float32(displacement[1]), np.float32(displacement[2])
+def turn_rays(turns, displacement, shift, amplitude, cos, sin):
+    """Fill amplitude times cosine and sine of every ray's phase, 2 pi turns . (displacement + shift), [num_rays]."""
+    x, y = np.float32(displacement[0] + shift[0]), np.float32(displacement[1] + shift[1])
+    z = np.float32(displacement[2] + shift[2])
     half, scale = np.float32(0.5), np.float32(amplitude)
     for ray in range(len(cos)):
         t = turns[0, ray] * x + turns[1, ray] * y + turns[2, ray] * z
@@ -77,18 +78,25 @@ def add_path(real, imag, cos, sin, out_real, out_imag):
 
 
 @numba.njit(cache=True)
-def sum_paths(pool, slot, displacement, amplitude, cos, sin, real, imag):
-    """Fill the paths' amplitudes at every port of the site, [paths, ports], and return their number."""
+def sum_paths(strong, weak, slot, displacement, shift, amplitude, cos, sin, real, imag):
+    """Fill the amplitudes of one branch's paths in every lane, [paths, lanes]; return its pool, place and their number.
+
+    There is none where the branch has no amplitude or no rays.
+    """
+    pool, place = (strong, slot) if slot >= 0 else (weak, -2 - slot)
+    if slot == -1 or amplitude <= 0.0:
+        return pool, place, 0
     ray_real, ray_imag, turns, first_ray, num_paths, _, _, _ = pool
-    paths = num_paths[slot]
-    rays = first_ray[slot, paths]
-    turn_rays(turns[slot], displacement, amplitude, cos[:rays], sin[:rays])
+    paths = num_paths[place]
+    rays = first_ray[place, paths]
+    turn_rays(turns[place], displacement, shift, amplitude, cos[:rays], sin[:rays])
     for path in range(paths):
-        begin, end = first_ray[slot, path], first_ray[slot, path + 1]
+        begin, end = first_ray[place, path], first_ray[place, path + 1]
         add_rays(
-            ray_real[slot, begin:end], ray_imag[slot, begin:end], cos[begin:end], sin[begin:end], real[path], imag[path]
-        )
-    return paths
+            ray_real[place, begin:end], ray_imag[place, begin:end], cos[begin:end], sin[begin:end],
+            real[path], imag[path],
+        )  # fmt: skip
+    return pool, place, paths
 
 
 @numba.njit(cache=True)
@@ -105,104 +113,112 @@ def path_scratch(strong, weak, num_lanes):
 
 
 @numba.njit(cache=True)
-def direct_path(offset, amplitude, antennas, site, flat):
-    """Fill the direct path, amplitude x F_theta exp(-j 2 pi d / lambda), real and imaginary, [2, lanes] of a site."""
+def direct_path(offset, shift, amplitude, antennas, site, flat):
+    """Fill the direct path, real and imaginary, [2, lanes] of a site.
+
+    Amplitude x F_theta exp(-j 2 pi d / lambda), and in the lanes of horizontal elements -F_phi (equation 7.5-29), with
+    the phase at the UE's element or pair, ``shift`` [3] from its position.
+    """
     flat[:] = 0.0
     if amplitude <= 0.0:
         return
     wavelength_m, axes, ports, pattern, panel = antennas
     distance = math.sqrt(offset[0] ** 2 + offset[1] ** 2 + offset[2] ** 2)
     vertical, horizontal = np.empty(panel.shape[1]), np.empty(panel.shape[1])
-    turn = distance / wavelength_m
+    towards = (offset[0] * shift[0] + offset[1] * shift[1] + offset[2] * shift[2]) / distance
+    turn = (distance + towards) / wavelength_m
+    num_lanes = axes.shape[1] * ports.shape[1]
     phase = -2.0 * math.pi * (turn - np.floor(turn))
     for sector in range(axes.shape[1]):
         y, z = element_fields(offset / distance, axes[site, sector], pattern, vertical, horizontal, panel)
         for port in range(ports.shape[1]):
             steer = phase + math.pi * (y * ports[1, port] + z * ports[2, port])
-            field = amplitude * vertical[int(ports[0, port])]
-            flat[0, sector * ports.shape[1] + port] = field * math.cos(steer)
-            flat[1, sector * ports.shape[1] + port] = field * math.sin(steer)
+            cos, sin, slant = math.cos(steer), math.sin(steer), int(ports[0, port])
+            for wave in range(flat.shape[1] // num_lanes):
+                field = -amplitude * horizontal[slant] if wave else amplitude * vertical[slant]
+                lane = wave * num_lanes + sector * ports.shape[1] + port
+                flat[0, lane] = field * cos
+                flat[1, lane] = field * sin
 
 
 @numba.njit(cache=True)
-def pool_and_place(strong, weak, slot):
-    """Return the pool that a slot number speaks of, and the slot's place in it."""
-    if slot >= 0:
-        return strong, slot
-    return weak, -2 - slot
+def lane_pair(lane, num_ports, place, num_places, cells):
+    """Return the UE antenna, the cell and its port that a site's lane stands for at one of the UE's places."""
+    sectors = len(cells)
+    wave, sector, port = lane // (sectors * num_ports), lane // num_ports % sectors, lane % num_ports
+    return wave * num_places + place, cells[sector], port
 
 
 @numba.njit(cache=True)
 def respond(
     strong: tuple[Array, ...], weak: tuple[Array, ...], slot: Array, node_weight: Array, displacement: Array,
-    diffuse: Array, direct: Array, offset: Array, antennas: tuple[Any, ...], cells: Array, gain: Array,
+    diffuse: Array, direct: Array, offset: Array, antennas: tuple[Any, ...], ue_place: Array, cells: Array, gain: Array,
 ) -> None:  # fmt: skip
-    """Fill the response at the subbands, ``gain`` [num_ues, num_cells, num_ports, num_subbands].
+    """Fill the response at the subbands, ``gain`` [num_rx, num_rx_ant, num_tx, num_tx_ant, num_subbands].
 
     ``strong`` and ``weak`` are the arrays of ``evolution.RayPool``; ``slot`` [num_ues, 4, num_sites, 2] a slot of the
     strong pool, or -2 - slot of the weak one, or -1; ``node_weight`` [num_ues, 4] the power share of every anchor,
     ``displacement`` [num_ues, 4, 3] from it; ``diffuse`` [num_ues, num_sites, 2] the amplitude of each branch,
     ``direct`` [num_ues, num_sites] that of the direct path; ``offset`` [num_ues, num_sites, 3] from the site;
-    ``antennas`` wavelength, axes [num_sites, sectors, 3, 3], ports, pattern, panel; ``cells`` [num_sites, sectors] the
-    cell of every site's sector or -1.
+    ``antennas`` wavelength, axes [num_sites, sectors, 3, 3], ports, pattern, panel; ``ue_place`` [num_places, 3] in
+    metres; ``cells`` [num_sites, sectors] the cell of every site's sector or -1.
     """
-    num_lanes, num_ports, bands = cells.shape[1] * antennas[2].shape[1], antennas[2].shape[1], gain.shape[3]
+    num_lanes, bands = strong[0].shape[2], gain.shape[4]
     cos, sin, real, imag = path_scratch(strong, weak, num_lanes)
     out_real, out_imag = np.empty((bands, num_lanes), np.float32), np.empty((bands, num_lanes), np.float32)
     flat = np.empty((2, num_lanes))
-    for ue in range(slot.shape[0]):
-        for site in range(slot.shape[2]):
-            direct_path(offset[ue, site], direct[ue, site], antennas, site, flat)
-            out_real[:] = flat[0].astype(np.float32)
-            out_imag[:] = flat[1].astype(np.float32)
-            for node in range(4):
-                for branch in range(2):
-                    amplitude = diffuse[ue, site, branch] * math.sqrt(node_weight[ue, node])
-                    if slot[ue, node, site, branch] == -1 or amplitude <= 0.0:
-                        continue
-                    pool, place = pool_and_place(strong, weak, slot[ue, node, site, branch])
-                    num_paths = sum_paths(pool, place, displacement[ue, node], amplitude, cos, sin, real, imag)
-                    for path in range(num_paths):
-                        add_path(real[path], imag[path], pool[6][place, path], pool[7][place, path], out_real, out_imag)
-            for lane in range(num_lanes):
-                cell = cells[site, lane // num_ports]
-                if cell >= 0:
-                    for band in range(bands):
-                        gain[ue, cell, lane % num_ports, band] = complex(out_real[band, lane], out_imag[band, lane])
+    for ue, site, place in np.ndindex((len(slot), slot.shape[2], len(ue_place))):
+        direct_path(offset[ue, site], ue_place[place], direct[ue, site], antennas, site, flat)
+        out_real[:] = flat[0].astype(np.float32)
+        out_imag[:] = flat[1].astype(np.float32)
+        for node in range(4):
+            for branch in range(2):
+                amplitude = diffuse[ue, site, branch] * math.sqrt(node_weight[ue, node])
+                pool, at, num_paths = sum_paths(
+                    strong, weak, slot[ue, node, site, branch], displacement[ue, node], ue_place[place], amplitude,
+                    cos, sin, real, imag,
+                )  # fmt: skip
+                for path in range(num_paths):
+                    add_path(real[path], imag[path], pool[6][at, path], pool[7][at, path], out_real, out_imag)
+        for lane in range(num_lanes):
+            antenna, cell, port = lane_pair(lane, gain.shape[3], place, len(ue_place), cells[site])
+            if cell >= 0:
+                for band in range(bands):
+                    gain[ue, antenna, cell, port, band] = complex(out_real[band, lane], out_imag[band, lane])
 
 
 @numba.njit(cache=True)
 def collect_paths(
     strong: tuple[Array, ...], weak: tuple[Array, ...], slot: Array, node_weight: Array, displacement: Array,
-    diffuse: Array, direct: Array, offset: Array, antennas: tuple[Any, ...], cells: Array, gain: Array, delay_s: Array,
+    diffuse: Array, direct: Array, offset: Array, antennas: tuple[Any, ...], ue_place: Array, cells: Array, gain: Array,
+    delay_s: Array,
 ) -> None:  # fmt: skip
-    """Fill what ``respond`` sums: path gains [num_ues, num_cells, num_ports, paths] and delays in s, zeros after.
+    """Fill what ``respond`` sums: path gains [num_rx, num_rx_ant, num_tx, num_tx_ant, paths] and delays in s.
 
-    The direct path comes first, then anchor by anchor and branch by branch.
+    The direct path comes first, then anchor by anchor and branch by branch, then zeros.
     """
-    num_lanes, num_ports = cells.shape[1] * antennas[2].shape[1], antennas[2].shape[1]
+    num_lanes = strong[0].shape[2]
     cos, sin, real, imag = path_scratch(strong, weak, num_lanes)
     flat = np.empty((2, num_lanes))
-    for ue in range(slot.shape[0]):
-        for site in range(slot.shape[2]):
-            direct_path(offset[ue, site], direct[ue, site], antennas, site, flat)
-            for lane in range(num_lanes):
-                cell = cells[site, lane // num_ports]
-                if cell >= 0:
-                    gain[ue, cell, lane % num_ports, 0] = complex(flat[0, lane], flat[1, lane])
-            at = 1
-            for node in range(4):
-                for branch in range(2):
-                    amplitude = diffuse[ue, site, branch] * math.sqrt(node_weight[ue, node])
-                    if slot[ue, node, site, branch] == -1 or amplitude <= 0.0:
-                        continue
-                    pool, place = pool_and_place(strong, weak, slot[ue, node, site, branch])
-                    num_paths = sum_paths(pool, place, displacement[ue, node], amplitude, cos, sin, real, imag)
-                    for lane in range(num_lanes):
-                        cell = cells[site, lane // num_ports]
-                        if cell >= 0:
-                            for path in range(num_paths):
-                                value = complex(real[path, lane], imag[path, lane])
-                                gain[ue, cell, lane % num_ports, at + path] = value
-                                delay_s[ue, cell, at + path] = pool[5][place, path]
-                    at += num_paths
+    for ue, site, place in np.ndindex((len(slot), slot.shape[2], len(ue_place))):
+        direct_path(offset[ue, site], ue_place[place], direct[ue, site], antennas, site, flat)
+        for lane in range(num_lanes):
+            antenna, cell, port = lane_pair(lane, gain.shape[3], place, len(ue_place), cells[site])
+            if cell >= 0:
+                gain[ue, antenna, cell, port, 0] = complex(flat[0, lane], flat[1, lane])
+        first = 1
+        for node in range(4):
+            for branch in range(2):
+                amplitude = diffuse[ue, site, branch] * math.sqrt(node_weight[ue, node])
+                pool, at, num_paths = sum_paths(
+                    strong, weak, slot[ue, node, site, branch], displacement[ue, node], ue_place[place], amplitude,
+                    cos, sin, real, imag,
+                )  # fmt: skip
+                for lane in range(num_lanes):
+                    antenna, cell, port = lane_pair(lane, gain.shape[3], place, len(ue_place), cells[site])
+                    if cell >= 0:
+                        for path in range(num_paths):
+                            value = complex(real[path, lane], imag[path, lane])
+                            gain[ue, antenna, cell, port, first + path] = value
+                            delay_s[ue, cell, first + path] = pool[5][at, path]
+                first += num_paths

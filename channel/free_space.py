@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class FreeSpace(ChannelModel):
     """Friis' free space: a line of sight and nothing else.
 
-    h(f) = (lambda / 4 pi d) F exp(-j 2 pi (f_c + f) d / c), with F the response of the cell's array to a
-    plane wave (``AntennaArray.response``), lambda at the carrier, and d the distance from the panel's centre
-    at the start of the coherence interval; a moving UE so gets its Doppler shift from the geometry. Nearer
-    than one wavelength there is no far field: there the distance counts as one wavelength.
+    h(f) = (lambda / 4 pi d) F s exp(-j 2 pi (f_c + f) d / c), with F and s the responses of the cell's and the UE's
+    array to a plane wave (``AntennaArray.response``, ``UeArray.steering``), lambda at the carrier, and d the distance
+    from the panel's centre at the start of the coherence interval; a moving UE so gets its Doppler shift from the
+    geometry. Nearer than one wavelength there is no far field: there the distance counts as one wavelength.
 
-    It does not model ground, obstacles, scattering, or the array's change of beam over the band (its spacing
-    is half a wavelength at the carrier).
+    It does not model ground, obstacles, scattering, or the arrays' change of beam over the band (their spacing
+    is given in wavelengths at the carrier).
     """
 
     def start(self, geometry: Geometry, seed: int, device: str = "cpu") -> None:  # noqa: ARG002
@@ -45,10 +45,14 @@ class FreeSpace(ChannelModel):
         wavelength_m = SPEED_OF_LIGHT_M_S / geometry.carrier_hz
         distance_m = np.maximum(np.linalg.norm(offset_m, axis=-1), wavelength_m)
         delay_s = distance_m / SPEED_OF_LIGHT_M_S
-        response = geometry.cell_array.response(
-            offset_m / distance_m[..., None], geometry.cell_azimuth_rad, geometry.cell_downtilt_rad
-        )  # [num_ues, num_cells, num_antennas]
+        direction, ue_array = offset_m / distance_m[..., None], geometry.ue_array
         amplitude = wavelength_m / (4 * np.pi * distance_m) * np.exp(-2j * np.pi * geometry.carrier_hz * delay_s)
-        gain = (amplitude[..., None] * response).astype(np.complex64)
-        paths = PathSet(gain=gain[None, :, None, :, :, None], delay_s=delay_s[None, :, :, None])
+        waves = [
+            amplitude[..., None]
+            * geometry.cell_array.response(direction, geometry.cell_azimuth_rad, geometry.cell_downtilt_rad, wave)
+            for wave in ue_array.waves
+        ]  # [num_ues, num_cells, num_tx_ant] each
+        gain = np.einsum("wrtn,rtm->rwmtn", waves, ue_array.steering(-direction))
+        gain = gain.reshape(len(gain), ue_array.antennas, *gain.shape[3:])  # [num_rx, num_rx_ant, num_tx, num_tx_ant]
+        paths = PathSet(gain=gain.astype(np.complex64)[None, ..., None], delay_s=delay_s[None, :, :, None])
         return self._snapshot(geometry, time_s, paths), None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from channel.trajectory import Trajectory
 
-from channel.antenna import AntennaArray
+from channel.antenna import AntennaArray, UeArray
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Geometry:
         trajectory: how the UEs move from there; None: straight on at ``ue_velocity_m_s``.
         wraparound_m: the two horizontal translations in metres under which the cells repeat themselves, [2, 2];
             None: they do not.
+        ue_array: antennas of every UE.
     """
 
     carrier_hz: float
@@ -45,6 +46,7 @@ class Geometry:
     gnb_noise_psd_w_hz: float
     trajectory: Trajectory | None = None
     wraparound_m: NDArray[np.float64] | None = None
+    ue_array: UeArray = field(default_factory=UeArray)
 
     @property
     def num_cells(self) -> int:

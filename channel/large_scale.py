@@ -75,13 +75,28 @@ class LargeScale:
     carrier_hz: float
 
     @staticmethod
-    def draw(model: Tr38901, geometry: Geometry, site_height_m: NDArray[np.float64], seed: int) -> LargeScale:
-        """Draw a world's fields, and who is indoors."""
+    def draw(
+        model: Tr38901,
+        geometry: Geometry,
+        site_height_m: NDArray[np.float64],
+        seed: int,
+        tables: Tables | None = None,
+    ) -> LargeScale:
+        """Draw a world's fields, and who is indoors.
+
+        Args:
+            model: the channel's parameters.
+            geometry: the world.
+            site_height_m: height of every site, [num_sites].
+            seed: of the draws.
+            tables: read before for this scenario, carrier and at least the world's heights; None: read them now.
+        """
         pairs = np.stack(
             np.broadcast_arrays(site_height_m[None, :], np.round(geometry.ue_position_m[:, 2:], 1)), axis=-1
         )
-        heights_m, height = np.unique(pairs.reshape(-1, 2), axis=0, return_inverse=True)
-        tables = read_tables(model, geometry.carrier_hz, heights_m)
+        heights_m, which = np.unique(pairs.reshape(-1, 2), axis=0, return_inverse=True)
+        if tables is None:
+            tables = read_tables(model, geometry.carrier_hz, heights_m)
         num_ues, num_sites = pairs.shape[:2]
         indoor = (stream(seed, "indoor").random(num_ues) < model.indoor_fraction) & tables.has_indoor_set
         depth = stream(seed, "indoor distance").random((num_ues, 2)).min(axis=1) * tables.max_indoor_m
@@ -92,7 +107,7 @@ class LargeScale:
             fields=SpatialFields.draw(seed, "large-scale parameters", list(tables.correlation_m.ravel()), num_sites),
             los_field=SpatialFields.draw(seed, "line of sight", [tables.los_correlation_m], num_sites),
             wall_field=SpatialFields.draw(seed, "penetration", [_O2I_CORRELATION_M], 1),
-            height=height.reshape(num_ues, num_sites),
+            height=tables.rows(heights_m)[which].reshape(num_ues, num_sites),
             indoor=indoor.astype(np.int64),
             in_car_db=in_car * car.normal(_CAR_LOSS_DB, _CAR_DEVIATION_DB, num_ues),
             indoor_distance_m=depth * indoor,

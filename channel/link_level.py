@@ -53,11 +53,12 @@ class LinkLevelChannel(ChannelModel):
         start_s = self.interval(time_s)[1]
         moved_m = np.repeat(geometry.ue_position_at(start_s) - geometry.ue_position_m, geometry.num_cells, axis=0)
         with sionna_state(stream_key(seed, self.name), device=state, precision="double"):
-            gain, delay_s = self._sample(geometry, moved_m)  # [links, num_ant, paths], [links, paths]
+            gain, delay_s = self._sample(geometry, moved_m)  # [links, num_rx_ant, num_tx_ant, paths], [links, paths]
         shape = (geometry.num_ues, geometry.num_cells)
-        scale = np.sqrt(self._mean_gain(geometry, start_s))[..., None, None]
+        scale = np.sqrt(self._mean_gain(geometry, start_s))[..., None, None, None]
+        gain = scale * gain.reshape(*shape, *gain.shape[1:])  # [num_rx, num_tx, num_rx_ant, num_tx_ant, num_paths]
         paths = PathSet(
-            gain=(scale * gain.reshape(*shape, *gain.shape[1:])).astype(np.complex64)[None, :, None],
+            gain=gain.swapaxes(1, 2).astype(np.complex64, order="C")[None],
             delay_s=delay_s.reshape(1, *shape, -1),
         )
         return self._snapshot(geometry, time_s, paths), state
@@ -66,7 +67,7 @@ class LinkLevelChannel(ChannelModel):
     def _sample(
         self, geometry: Geometry, moved_m: NDArray[np.float64]
     ) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-        """Return unit-power path gains [links, num_antennas, paths] and delays in s [links, paths].
+        """Return unit-power path gains [links, num_rx_ant, num_tx_ant, paths] and delays in s [links, paths].
 
         For links UE by UE, cell by cell, displaced by ``moved_m`` [links, 3]; called inside ``sionna_state``.
         """

@@ -42,10 +42,10 @@ class RayTraced(ChannelModel):
     nothing, does not even import Sionna RT, and has equal bits.
 
     Heights of cells and UEs are above the scene's ground below them; no antenna may stand in a building,
-    unless the scene is a closed room. UEs carry one vertical isotropic antenna. Arrays are synthetic: all antennas
-    of a panel see the plane waves of its centre. Solving takes place on the CPU, whatever the scenario's
-    device, needs an LLVM that works (``airtune doctor``), and sets Mitsuba's variant and, before Dr.Jit is
-    imported, ``DRJIT_LIBLLVM_PATH`` for this process.
+    unless the scene is a closed room. Arrays are synthetic: all antennas of a panel or of a UE see the plane waves of
+    its centre; those of a UE are isotropic (``Geometry.ue_array``). Solving takes place on the CPU, whatever the
+    scenario's device, needs an LLVM that works (``airtune doctor``), and sets Mitsuba's variant and, before Dr.Jit
+    is imported, ``DRJIT_LIBLLVM_PATH`` for this process.
 
     It does not model moving objects, walls that UEs walk through (an error), a path that appears or ends within a
     retrace interval, or the array's change of beam over the band.

@@ -65,13 +65,14 @@ class Tracer:
         found = remembered(content_key(self._world_key, position_m), lambda: self._solve(position_m, time_s))
         delay_s = found["delay_s"].astype(np.float64)
         phasor = np.exp(-2j * np.pi * delay_s[..., None] * self._geometry.subband_frequency_hz)
-        wavenumber = 2 * np.pi * self._geometry.carrier_hz / SPEED_OF_LIGHT_M_S
+        wavelength_m = SPEED_OF_LIGHT_M_S / self._geometry.carrier_hz
         return TracedRays(
             position_m=position_m,
             amplitude=found["amplitude"].astype(np.complex64),
-            wave_rad_m=wavenumber * found["arrival"].astype(np.float64),
+            wave_rad_m=2 * np.pi / wavelength_m * found["arrival"].astype(np.float64),
             delay_s=delay_s,
             delay_phasor=phasor.astype(np.complex64),
+            ue_place_m=wavelength_m * self._geometry.ue_array.places(),
         )
 
     def _solve(self, position_m: NDArray[np.float64], time_s: float) -> dict[str, NDArray[np.generic]]:
@@ -92,6 +93,7 @@ class Tracer:
             repr(sorted(options.items())),
             repr((geometry.carrier_hz, geometry.cell_downtilt_rad, self._seed)),
             geometry.cell_array.model_dump_json(),
+            geometry.ue_array.polarization,
             geometry.cell_position_m,
             geometry.cell_azimuth_rad,
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[np.generic]]
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Raise it when the meaning of the stored arrays changes."""
 
 

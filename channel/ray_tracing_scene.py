@@ -194,14 +194,16 @@ class TracedScene:
         """Return all paths between cells and UEs at world positions [num_cells, 3] and [num_ues, 3].
 
         Paths are sorted by delay, then by angle of arrival, so that equal inputs give equal bits; links with fewer
-        paths than others are filled with zeros. Returns ``amplitude``, with the carrier's phase, complex64
-        [num_ues, num_cells, num_paths, num_antennas]; ``delay_s``, float64 [num_ues, num_cells, num_paths]; and
+        paths than others are filled with zeros. Returns ``amplitude`` at a UE's vertical and, where it has one, its
+        horizontal element, with the carrier's phase, complex64 [num_ues, num_waves, num_cells, num_paths,
+        num_antennas]; ``delay_s``, float64 [num_ues, num_cells, num_paths]; and
         ``arrival``, unit vectors towards where a path comes from, float32 [num_ues, num_cells, num_paths, 3].
         """
         self.place_cells(geometry, cells_m, geometry.cell_array)
         scene = self.scene
         scene.remove(list(scene.receivers))
-        scene.rx_array = self._planar(AntennaArray(rows=1, columns=1, polarization="single", pattern="omni"))
+        polarization = {"single": "V", "dual": "VH"}[geometry.ue_array.polarization]
+        scene.rx_array = self.rt.PlanarArray(num_rows=1, num_cols=1, pattern="iso", polarization=polarization)
         for ue, place in enumerate(ues_m):
             scene.add(self.rt.Receiver(f"UE {ue}", [float(p) for p in place]))
         paths = self.rt.PathSolver(deterministic=True)(
@@ -225,13 +227,14 @@ def _sorted_arrays(paths: Any, carrier_hz: float) -> dict[str, NDArray[np.generi
     """Return Sionna RT's paths as NumPy arrays in an order of their own."""
     delay = paths.tau.numpy().astype(np.float64)  # [num_ues, num_cells, num_paths]; -1 where there is none
     zenith, azimuth = paths.theta_r.numpy(), paths.phi_r.numpy()
-    gain = (paths.a[0].numpy() + 1j * paths.a[1].numpy())[:, 0].transpose(0, 1, 3, 2)
+    gain = (paths.a[0].numpy() + 1j * paths.a[1].numpy()).swapaxes(3, 4)  # [num_ues, num_waves, num_cells, paths, ant]
     # Sionna RT 2.2 at times reports a path without interactions a second time, with an amplitude that is not a number.
-    there = (delay >= 0) & np.isfinite(gain).all(axis=-1)
+    there = (delay >= 0) & np.isfinite(gain).all(axis=(1, 4))
     order = np.lexsort((azimuth, zenith, np.where(there, delay, np.inf)))[..., : int(there.sum(-1).max(initial=0))]
     there, delay, zenith, azimuth = (np.take_along_axis(part, order, -1) for part in (there, delay, zenith, azimuth))
-    gain = np.take_along_axis(gain, order[..., None], axis=2)
-    amplitude = np.where(there[..., None], gain, 0) * np.exp(-2j * np.pi * carrier_hz * delay)[..., None]
+    gain = np.take_along_axis(gain, order[:, None, ..., None], axis=3)
+    phasor = np.exp(-2j * np.pi * carrier_hz * delay)[:, None, ..., None]
+    amplitude = np.where(there[:, None, ..., None], gain, 0) * phasor
     sin_z = np.sin(zenith)
     arrival = np.stack([sin_z * np.cos(azimuth), sin_z * np.sin(azimuth), np.cos(zenith)], axis=-1)
     return {

@@ -25,8 +25,8 @@ DelaySpreadS: Any = physical(1e-10, 1e-5, "s", "an rms delay spread")
 class Rayleigh(ChannelModel):
     """Rayleigh block fading over a distance power law, with optional shadowing and delay spread.
 
-    h(f) = sqrt(G / K) sum_k g_k exp(-j 2 pi f tau_k) with g_k ~ CN(0, 1) independent per link, antenna, tap
-    and coherence interval. The K taps have equal power and lie at the middle quantiles of an exponential
+    h(f) = sqrt(G / K) sum_k g_k exp(-j 2 pi f tau_k) with g_k ~ CN(0, 1) independent per link, pair of
+    antennas, tap and coherence interval. The K taps have equal power and lie at the middle quantiles of an exponential
     delay distribution, so that the response has no period in frequency; their delays are stretched to the rms
     delay spread ``delay_spread_s``. G = (lambda / 4 pi)^2 d^-n S: Friis at 1 m, exponent n beyond, at
     the UE's distance d at the start of the interval (nearer than 1 m counts as 1 m), and log-normal shadowing
@@ -72,14 +72,13 @@ class Rayleigh(ChannelModel):
         wavelength_m = SPEED_OF_LIGHT_M_S / geometry.carrier_hz
         link_gain = (wavelength_m / (4 * np.pi)) ** 2 * distance_m**-self.path_loss_exponent * state
         delay_s = self.tap_delays_s()
-        shape = (*link_gain.shape, geometry.cell_array.num_antennas, self.num_taps)
+        num_ues, num_cells = link_gain.shape
+        shape = (num_ues, geometry.ue_array.antennas, num_cells, geometry.cell_array.num_antennas, self.num_taps)
         rng = stream(seed, "fading", index)
         unit = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2)
-        taps = unit * np.sqrt(
-            link_gain[..., None, None] / self.num_taps
-        )  # [num_ues, num_cells, num_antennas, num_taps]
+        taps = unit * np.sqrt(link_gain[:, None, :, None, None] / self.num_taps)
         paths = PathSet(
-            gain=taps.astype(np.complex64)[None, :, None],
+            gain=taps.astype(np.complex64)[None],  # [1, num_rx, num_rx_ant, num_tx, num_tx_ant, num_paths]
             delay_s=np.broadcast_to(delay_s, (1, *link_gain.shape, self.num_taps)),
         )
         return self._snapshot(geometry, time_s, paths), state

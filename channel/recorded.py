@@ -54,13 +54,21 @@ class Recorded(ChannelModel):
 
         recording = Recording.open(self.file)
         bands = geometry.subband_frequency_hz
-        wanted = (geometry.num_ues, 1, geometry.num_cells, geometry.cell_array.num_antennas, len(bands))
+        wanted = (
+            geometry.num_ues,
+            geometry.ue_array.antennas,
+            geometry.num_cells,
+            geometry.cell_array.num_antennas,
+            len(bands),
+        )
         words = ("UEs", "antennas per UE", "cells", "antennas per cell", "subbands")
-        remedies = ("ues.count", "", "sites.layout", "sites.gnb.antenna", "radio")
+        remedies = ("ues.count", "ues.antenna", "sites.layout", "sites.gnb.antenna", "radio")
         for has, needs, word, key in zip(recording.gain_shape, wanted, words, remedies, strict=True):
             if has != needs:
-                remedy = f"; change {key} or record again" if key else "; record one antenna of each"
-                raise UserError(f"channel.file: {self.file} has {has} {word}, but the scenario has {needs}{remedy}")
+                raise UserError(
+                    f"channel.file: {self.file} has {has} {word}, but the scenario has {needs}; change {key} or record "
+                    "again"
+                )
         if not np.allclose(recording.file["subband_frequency_hz"][:], bands, rtol=0, atol=1.0):
             raise UserError(
                 f"channel.file: {self.file} has other subband frequencies than the scenario's carrier; "

@@ -231,7 +231,7 @@ def write_deepmimo(
     *,
     subcarrier_frequency_hz: NDArray[np.float64],
     subband_frequency_hz: NDArray[np.float64],
-    ue_antenna: int = 0,
+    ue_antennas: Sequence[int] = (0,),
     tx_power_w: float = 1.0,
     coherence_interval_s: float = 5e-3,
 ) -> None:
@@ -245,7 +245,7 @@ def write_deepmimo(
             num_subcarriers], ``rx_pos`` [num_ues, 3] and ``tx_pos`` [3] in metres.
         subcarrier_frequency_hz: frequencies of the subcarriers relative to the carrier, [num_subcarriers].
         subband_frequency_hz: see ``write_arrays``.
-        ue_antenna: which antenna of the UEs to keep; AirTune's UEs carry one.
+        ue_antennas: which antennas of the UEs to keep.
         tx_power_w: transmit power that the matrices include.
         coherence_interval_s: length of the interval in s.
 
@@ -261,10 +261,10 @@ def write_deepmimo(
         spacing_hz = float(np.diff(subband_frequency_hz).min())
         if away_hz.min(axis=1).max() > spacing_hz / 2:
             raise UserError("the subcarriers do not reach every subband; use the scenario's bandwidth for the matrices")
-    gain = np.stack([cell["channel"][:, ue_antenna, :, :][..., nearest] for cell in cells], axis=1)
+    gain = np.stack([cell["channel"][:, list(ue_antennas)][..., nearest] for cell in cells], axis=2)
     write_arrays(
         path,
-        gain=gain[None, :, None] / np.sqrt(tx_power_w),  # [1, num_ues, 1, num_cells, num_gnb_ant, num_subbands]
+        gain=gain[None] / np.sqrt(tx_power_w),  # [1, num_ues, num_ue_ant, num_cells, num_gnb_ant, num_subbands]
         subband_frequency_hz=subband_frequency_hz,
         ue_position_m=np.asarray(cells[0]["rx_pos"]),
         cell_position_m=np.stack([np.reshape(cell["tx_pos"], 3) for cell in cells]),

@@ -43,8 +43,9 @@ class Tr38901(ChannelModel):
     hears what it heard, and any time can be asked for in any order. Sectors of a site share their rays.
 
     It does not model differences between floors, random environment heights of UEs above 13 m (taken as 1 m), or
-    the array's change of beam over the band. With wraparound a channel jumps where the nearest image changes. UEs
-    carry one vertical isotropic antenna.
+    the arrays' change of beam over the band. With wraparound a channel jumps where the nearest image changes. UEs carry
+    the isotropic antennas of ``Geometry.ue_array``: phases of rays and the direct path between them follow from the
+    directions of arrival; horizontal elements hear rays by initial phases and XPR of their own (equation 7.5-22).
     """
 
     scenario: Literal["umi", "uma", "rma", "inh", "inf"] = Field(

@@ -62,7 +62,8 @@ def draw_random(
 
     Of ``used`` [n] clusters each, ``delay`` [n, C] is uniform and descending; ``shadow`` [n, C] and ``jitter``
     [n, 4, C] are normal, ``sign`` [n, 4, C] is -1 or 1, ``order`` [n, 4, C, 20] permutes the rays, ``xpr`` [n, C, 20]
-    is normal, ``phase`` [n, C, 20, 2] that of the vertical and the horizontal departing field in radians.
+    is normal, ``phase`` [n, C, 20, 2 or 4] that of the vertical and the horizontal departing field in radians, as the
+    UE's vertical and, where there are four, its horizontal element receives it.
     """
     clusters = delay.shape[1]
     for link in range(len(key)):
@@ -88,6 +89,12 @@ def draw_random(
                 phase[link, c, ray, 0] = 2.0 * math.pi * uniform(own, at + 2)
                 phase[link, c, ray, 1] = 2.0 * math.pi * uniform(own, at + 3)
                 at += 4
+        # After all others, so that the vertical elements of any UE array hear the same.
+        for c in range(clusters):
+            for ray in range(RAYS):
+                for field in range(2, phase.shape[3]):
+                    phase[link, c, ray, field] = 2.0 * math.pi * uniform(own, at)
+                    at += 1
 
 
 @numba.njit(cache=True)
@@ -295,6 +302,8 @@ def draw_group(
     couple(order[link, :, c], layout, begin, end, members)
     scale = math.sqrt(power / RAY_GROUPS[layout, NUM_GROUPS[layout]])
     arrival, departure = np.empty(3), np.empty(3)
+    num_waves = phase.shape[3] // 2
+    num_lanes = pool[0].shape[2] // num_waves
     for j in range(begin, end):
         ray_direction(
             angle_deg[0] + kind[5] * RAY_OFFSETS[members[0, j]], angle_deg[2] + kind[7] * RAY_OFFSETS[members[2, j]],
@@ -308,10 +317,13 @@ def draw_group(
             pool[2][place, axis, ray] = arrival[axis] / antennas[0]
         m = RAY_ORDER[layout, j]
         across = scale * 10.0 ** (-(kind[8] + kind[9] * xpr[link, c, m]) / 20.0)
-        vertical = scale * complex(math.cos(phase[link, c, m, 0]), math.sin(phase[link, c, m, 0]))
-        horizontal = across * complex(math.cos(phase[link, c, m, 1]), math.sin(phase[link, c, m, 1]))
-        ray_at_ports(
-            departure, vertical, horizontal, antennas[1][site], antennas, pool[0][place, ray], pool[1][place, ray]
-        )
+        for wave in range(num_waves):  # the UE's vertical element, then its horizontal one
+            turn, lanes = phase[link, c, m, 2 * wave : 2 * wave + 2], slice(wave * num_lanes, (wave + 1) * num_lanes)
+            vertical = (across if wave else scale) * complex(math.cos(turn[0]), math.sin(turn[0]))
+            horizontal = (scale if wave else across) * complex(math.cos(turn[1]), math.sin(turn[1]))
+            ray_at_ports(
+                departure, vertical, horizontal, antennas[1][site], antennas, pool[0][place, ray, lanes],
+                pool[1][place, ray, lanes],
+            )  # fmt: skip
         ray += 1
     return ray

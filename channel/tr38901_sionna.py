@@ -14,20 +14,18 @@ if TYPE_CHECKING:
 
 
 def fresh_realisation(geometry: Geometry, seed: int) -> NDArray[np.complex64]:
-    """Return the response of a fresh UMi drop at the subbands, [num_ues, num_cells, num_antennas, num_subbands].
+    """Return the response of a fresh UMi drop, [num_rx, num_rx_ant, num_tx, num_tx_ant, num_subbands].
 
     Sionna's ``UMi`` in single precision on one thread: topology, large-scale parameters, clusters, rays, paths.
     """
     with sionna_state(seed):
         from sionna.phy.channel import tr38901
 
-        array = geometry.cell_array
-        polarization = "cross" if array.polarization == "dual" else "V"
-        cell_array = tr38901.PanelArray(
-            array.rows, array.columns, array.polarization, polarization, array.pattern, geometry.carrier_hz
-        )
-        ue_array = tr38901.PanelArray(1, 1, "single", "V", "omni", geometry.carrier_hz)
-        model = tr38901.UMi(geometry.carrier_hz, "low", ue_array, cell_array, "downlink")
+        from channel.sionna_arrays import cell_panel, ue_panel
+
+        carrier_hz = geometry.carrier_hz
+        ue_array, cell_array = ue_panel(geometry.ue_array, carrier_hz), cell_panel(geometry.cell_array, carrier_hz)
+        model = tr38901.UMi(carrier_hz, "low", ue_array, cell_array, "downlink")
         orientation = np.zeros((1, geometry.num_cells, 3), np.float32)
         orientation[0, :, 0], orientation[0, :, 1] = geometry.cell_azimuth_rad, geometry.cell_downtilt_rad
         model.set_topology(
@@ -41,5 +39,5 @@ def fresh_realisation(geometry: Geometry, seed: int) -> NDArray[np.complex64]:
         )
         gain, delay_s = model(1, 1.0)
         phase = -2 * np.pi * delay_s[0].numpy()[..., None] * geometry.subband_frequency_hz
-        response = np.einsum("rtmp,rtpf->rtmf", gain[0, :, 0, ..., 0].numpy(), np.exp(1j * phase).astype(np.complex64))
+        response = np.einsum("rmtnp,rtpf->rmtnf", gain[0, ..., 0].numpy(), np.exp(1j * phase).astype(np.complex64))
         return np.asarray(response, np.complex64)

@@ -59,6 +59,12 @@ class Tables:
     law: NDArray[np.float64]
     los_probability: NDArray[np.float64]
 
+    def rows(self, heights_m: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return where pairs of heights [n, 2] are in ``heights_m``, [n]; each must be there."""
+        same = (heights_m[:, None] == self.heights_m).all(axis=-1)
+        assert same.any(axis=1).all(), "the tables were read for other heights"
+        return same.argmax(axis=1)
+
     def line_of_sight(self, height: NDArray[np.int64], distance_m: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of line of sight (table 7.4.2-1) at outdoor horizontal distances, same shape."""
         below, share = _locate(distance_m)
@@ -139,14 +145,16 @@ def _cross_correlation(parameters: dict[str, Any]) -> NDArray[np.float64]:
 def _sionna_scenario(model: Tr38901, carrier_hz: float) -> Any:
     """Return Sionna's scenario object; antennas play no part in what is read from it."""
     import torch
-    from sionna.phy.channel import tr38901
     from sionna.phy.channel.tr38901.inf_scenario import InFScenario
     from sionna.phy.channel.tr38901.inh_scenario import InHScenario
     from sionna.phy.channel.tr38901.rma_scenario import RMaScenario
     from sionna.phy.channel.tr38901.uma_scenario import UMaScenario
     from sionna.phy.channel.tr38901.umi_scenario import UMiScenario
 
-    omni = tr38901.PanelArray(1, 1, "single", "V", "omni", carrier_hz)
+    from channel.antenna import UeArray
+    from channel.sionna_arrays import ue_panel
+
+    omni = ue_panel(UeArray(), carrier_hz)
     arrays: dict[str, Any] = {"ut_array": omni, "bs_array": omni, "direction": "downlink"}
     arrays["spec_version"] = model.spec_version
     if model.scenario == "inh":

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channel.anchors import AnchorDraw
-from channel.antenna import _panel_axes as panel_axes
+from channel.antenna import panel_axes
 from channel.blockage import Blockers
 from channel.evolution import RayPool, WalkingWorld
 from channel.large_scale import LargeScale
@@ -30,12 +30,13 @@ def draw_world(model: Tr38901, geometry: Geometry, seed: int, key: int) -> Walki
     array, bands = geometry.cell_array, geometry.subband_frequency_hz
     large_scale = LargeScale.draw(model, geometry, geometry.cell_position_m[first_cell, 2], seed)
     clusters = int(large_scale.tables.kinds[:, 2].max())
-    lanes, num_ues, num_sites = cells.shape[1] * array.num_antennas, geometry.num_ues, len(cells)
+    num_ues, num_sites, num_waves = geometry.num_ues, len(cells), len(geometry.ue_array.waves)
+    lanes, wavelength_m = num_waves * cells.shape[1] * array.num_antennas, model.wavelength_m(geometry)
     blockers = None
     if model.blockage != "none":
         blockers = Blockers.draw(
             seed, indoor_office=model.scenario == "inh", self_blocking=model.blockage,
-            wavelength_m=model.wavelength_m(geometry),
+            wavelength_m=wavelength_m,
         )  # fmt: skip
     return WalkingWorld(
         large_scale=large_scale,
@@ -45,7 +46,9 @@ def draw_world(model: Tr38901, geometry: Geometry, seed: int, key: int) -> Walki
         ),
         first_cell=first_cell,
         cells=cells,
-        antennas=(model.wavelength_m(geometry), *_antennas(geometry, cells)),
+        antennas=(wavelength_m, *_antennas(geometry, cells)),
+        num_waves=num_waves,
+        ue_place_m=wavelength_m * geometry.ue_array.places(),
         strong=RayPool(clusters * RAYS, clusters + 4, lanes, len(bands)),
         weak=RayPool(clusters * WEAK_RAYS, clusters, lanes, len(bands)),
         slot=np.full((num_ues, 4, num_sites, 2), -1, np.int32),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from ran.mac.adaptation_kernels import group_rates, reported_channel
-from ran.phy.beams import BeamTable, beam_table
+from ran.mac.csi_kernels import quantise_reports
+from ran.mac.csi_kernels import choose_rank, far_interference, group_rates, reported_channel
+from ran.phy.beams import BeamTable, Neighbours, beam_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,20 +26,25 @@ class LinkAir:
     """One direction of one coherence interval.
 
     Attributes:
-        serving_cell: int32 [batch, num_ues].
-        cross: power gains between UEs and beams now, float32 [batch, num_rbgs, num_ues, num_ues].
-        path_gain: wideband gain to the serving cell, float64 [batch, num_ues].
+        beams: what the air is now.
+        known: what link adaptation knows of it.
+        rank: layers that UEs asked for, int32 [batch, num_ues].
         reported_gain, reported_noise_w: what UEs last reported, float32 [batch, num_ues, num_rbgs].
         rate_bits: bits that a group would carry by that report, one array per slot kind,
             float32 [num_kinds][batch, num_ues, num_rbgs].
     """
 
-    serving_cell: NDArray[np.int32]
-    cross: NDArray[np.float32]
-    path_gain: NDArray[np.float64]
+    beams: BeamTable
+    known: BeamTable
+    rank: NDArray[np.int32]
     reported_gain: NDArray[np.float32]
     reported_noise_w: NDArray[np.float32]
     rate_bits: tuple[NDArray[np.float32], ...]
+
+    @property
+    def serving_cell(self) -> NDArray[np.int32]:
+        """Cell that serves every UE, int32 [batch, num_ues]."""
+        return self.beams.neighbours.serving_cell
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,13 @@ class Air:
     uplink: LinkAir
     valid_from_s: float
     valid_until_s: float
+
+    def wideband_sinr(self, plan: LinkPlan) -> NDArray[np.float64]:
+        """Return every UE's downlink SINR at full load by its report, linear, mean over groups, [batch, num_ues]."""
+        link = self.downlink
+        ratio = link.reported_gain.astype(np.float64) / link.reported_noise_w
+        power_w: float = plan.params["prb_power_w"][0]
+        return power_w * ratio.mean(axis=2)
 
 
 @contextmanager
@@ -70,39 +83,45 @@ def serve_strongest(snapshot: ChannelSnapshot) -> NDArray[np.int32]:
     return np.argmax(snapshot.path_gain, axis=2).astype(np.int32)
 
 
-def prepare_air(
-    plan: SlotPlan, now: ChannelSnapshot, reported: ChannelSnapshot, serving_cell: NDArray[np.int32]
-) -> Air:
-    """Return the air of snapshot ``now`` where link adaptation knows only snapshot ``reported``."""
-    beams = beam_table(now, serving_cell)
-    known = beams if reported is now else beam_table(reported, serving_cell)
+def beams_of(plan: SlotPlan, snapshot: ChannelSnapshot, serving_cell: NDArray[np.int32]) -> BeamTable:
+    """Return the beams of a snapshot with each UE served by ``serving_cell`` [batch, num_ues]."""
+    neighbours = Neighbours.of(snapshot.path_gain, serving_cell, plan.interfering_cells)
+    return beam_table(snapshot, neighbours, plan.mimo.layers)
+
+
+def prepare_air(plan: SlotPlan, now: ChannelSnapshot, beams: BeamTable, known: BeamTable) -> Air:
+    """Return the air of snapshot ``now`` with its ``beams``, where link adaptation knows only ``known``."""
     return Air(
-        downlink=_link_air(plan.downlink, beams, known, serving_cell),
-        uplink=_link_air(plan.uplink, beams, known, serving_cell),
+        downlink=_link_air(plan.downlink, beams, known),
+        uplink=_link_air(plan.uplink, beams, known),
         valid_from_s=now.valid_from_s,
         valid_until_s=now.valid_until_s,
     )
 
 
-def _link_air(plan: LinkPlan, now: BeamTable, known: BeamTable, serving_cell: NDArray[np.int32]) -> LinkAir:
-    batch, groups, ues, _ = now.cross.shape
-    gain = np.empty((batch, ues, groups), np.float32)
-    noise = np.empty((batch, ues, groups), np.float32)
-    reported_channel(known.cross, serving_cell, known.path_gain, plan.num_prbs, plan.noise_w, plan.params, gain, noise)
+def _link_air(plan: LinkPlan, beams: BeamTable, known: BeamTable) -> LinkAir:
+    n, layers, peak = known.neighbours, known.num_layers, plan.tables.efficiency[-1]
+    batch, ues, cells = n.path_gain.shape
+    far_down_w, far_up_w = np.zeros((batch, ues)), np.zeros((batch, cells))
+    if n.near.shape[2] < cells:
+        far_interference(
+            n.path_gain, n.serving_cell, n.column, n.first, plan.num_prbs, plan.params, far_down_w, far_up_w
+        )
+    layer_gain = np.empty((batch, ues, layers, plan.num_rbgs), np.float32)
+    noise = np.empty((batch, ues, plan.num_rbgs), np.float32)
+    reported_channel(
+        known.cross, layers, n.serving_cell, n.near, n.heard, n.column, n.place, n.members, n.first, n.own_gain,
+        far_down_w, far_up_w, plan.num_prbs, plan.noise_w, plan.params, layer_gain, noise,
+    )  # fmt: skip
+    rank = np.ones((batch, ues), np.int32)
+    gain = np.empty_like(noise)
+    where = (n.own_gain, n.serving_cell, n.first, plan.rbg_prbs, plan.num_prbs)
+    choose_rank(layer_gain, noise, *where, peak, plan.params, rank, gain)
+    if plan.cqi_thresholds is not None:
+        quantise_reports(gain, noise, plan.cqi_thresholds, plan.cqi_wideband, plan.params)
     rates = []
     for re in plan.re_per_prb:
-        rate = np.empty((batch, ues, groups), np.float32)
-        group_rates(
-            gain,
-            noise,
-            known.path_gain,
-            serving_cell,
-            plan.rbg_prbs,
-            plan.num_prbs,
-            int(re),
-            plan.tables.efficiency[-1],
-            plan.params,
-            rate,
-        )
+        rate = np.empty_like(noise)
+        group_rates(gain, noise, rank, *where, int(re), peak, plan.params, rate)
         rates.append(rate)
-    return LinkAir(serving_cell, now.cross, now.path_gain, gain, noise, tuple(rates))
+    return LinkAir(beams, known, rank, gain, noise, tuple(rates))

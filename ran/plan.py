@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ran.mac.cqi import cqi_thresholds
 from ran.numerology import SYMBOLS_PER_SLOT
 
 if TYPE_CHECKING:
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
 
     from ran.mac.scheduler import Scheduler
     from ran.phy.link_abstraction import LinkTables
+    from ran.phy.mimo import Mimo
+    from ran.phy.precoding.precoder import Precoder
     from ran.world import World
+
+
+SLICE_DTYPE = np.dtype([("share", "f8"), ("unacknowledged", "i8")], align=True)
 
 
 @dataclass(frozen=True)
@@ -24,19 +30,37 @@ class LinkPlan:
     Attributes:
         params: PARAMS_DTYPE [1].
         keys: keys of the decoding draws, int64 [batch].
+        schedulers: one per slice.
+        slices: SLICE_DTYPE [num_slices].
+        tables: sizes by slot kind and layers: row ``kind x layers + rank - 1``.
         rbg_prbs: PRBs of every resource block group, int32 [num_rbgs].
-        re_per_prb: data REs of one PRB by slot kind, int32 [num_re].
+        re_per_prb: data REs of one PRB and layer by slot kind, int32 [num_re].
         noise_w: receiver noise in one PRB, watts.
+        processes: HARQ processes of a UE.
+        cqi_thresholds: least SINR of every CQI, float64 [16]; None where reports are not quantised.
+        cqi_wideband: whether one CQI stands for the whole band.
+        layers: most layers of a UE; streams: most UEs in a group.
     """
 
     params: NDArray[Any]
     keys: NDArray[np.int64]
-    scheduler: Scheduler
+    schedulers: tuple[Scheduler, ...]
+    slices: NDArray[Any]
     tables: LinkTables
     rbg_prbs: NDArray[np.int32]
     re_per_prb: NDArray[np.int32]
     noise_w: float
     num_cells: int
+    processes: int
+    cqi_thresholds: NDArray[np.float64] | None
+    cqi_wideband: bool
+    layers: int
+    streams: int
+
+    @property
+    def num_slices(self) -> int:
+        """Number of slices."""
+        return len(self.slices)
 
     @property
     def num_rbgs(self) -> int:
@@ -61,13 +85,17 @@ class KindIndex:
 
 @dataclass(frozen=True)
 class SlotPlan:
-    """Both directions and the TDD period."""
+    """Both directions, the TDD period, and how cells use their antennas."""
 
     downlink: LinkPlan
     uplink: LinkPlan
     kinds: tuple[KindIndex, ...]
     slot_s: float
     prb_hz: float
+    mimo: Mimo
+    precoder: Precoder | None
+    interfering_cells: int | None
+    device: str
 
     @property
     def symbol_s(self) -> float:
@@ -77,24 +105,11 @@ class SlotPlan:
     @staticmethod
     def of(world: World) -> SlotPlan:
         """Return the plan of a world."""
-        tables = world.tables()
-        where = {re: index for index, re in enumerate(tables.re_per_prb)}
-
-        def link(direction: str, noise_psd_w_hz: float) -> LinkPlan:
-            return LinkPlan(
-                params=world.params(direction),
-                keys=world.harq_keys(direction),
-                scheduler=world.scheduler,
-                tables=tables,
-                rbg_prbs=np.array(world.numerology.rbg_sizes(), np.int32),
-                re_per_prb=np.array(tables.re_per_prb, np.int32),
-                noise_w=noise_psd_w_hz * world.numerology.prb_hz,
-                num_cells=world.num_cells,
-            )
-
+        grid, radio = world.numerology, world.radio
+        where = {re: index for index, re in enumerate(world.re_per_prb())}
         return SlotPlan(
-            downlink=link("downlink", world.geometry.ue_noise_psd_w_hz),
-            uplink=link("uplink", world.geometry.gnb_noise_psd_w_hz),
+            downlink=_link(world, "downlink", world.geometry.ue_noise_psd_w_hz),
+            uplink=_link(world, "uplink", world.geometry.gnb_noise_psd_w_hz),
             kinds=tuple(
                 KindIndex(
                     where.get(kind.downlink_re, -1),
@@ -102,8 +117,37 @@ class SlotPlan:
                     kind.downlink_symbols,
                     kind.uplink_symbols,
                 )
-                for kind in world.numerology.kinds()
+                for kind in grid.kinds()
             ),
-            slot_s=world.numerology.slot_s,
-            prb_hz=world.numerology.prb_hz,
+            slot_s=grid.slot_s,
+            prb_hz=grid.prb_hz,
+            mimo=radio.mimo,
+            precoder=radio.precoder if radio.mimo.mode == "multi_user" else None,
+            interfering_cells=radio.interfering_cells,
+            device=world.torch_device,
         )
+
+
+def _link(world: World, direction: str, noise_psd_w_hz: float) -> LinkPlan:
+    tables, adaptation = world.tables(), world.radio.link_adaptation
+    # A gNB measures uplinks itself: only downlink reports are quantised.
+    quantised = direction == "downlink" and adaptation.cqi != "unquantised"
+    slices = np.zeros(len(world.slices), SLICE_DTYPE)
+    slices["share"] = [part.share for part in world.slices.values()]
+    slices["unacknowledged"] = [(part.rlc_mode or world.radio.rlc.mode) == "um" for part in world.slices.values()]
+    return LinkPlan(
+        params=world.params(direction),
+        keys=world.harq_keys(direction),
+        schedulers=tuple(part.scheduler or world.scheduler for part in world.slices.values()),
+        slices=slices,
+        tables=tables,
+        rbg_prbs=np.array(world.numerology.rbg_sizes(), np.int32),
+        re_per_prb=np.array(world.re_per_prb(), np.int32),
+        noise_w=noise_psd_w_hz * world.numerology.prb_hz,
+        num_cells=world.num_cells,
+        processes=world.radio.harq.processes,
+        cqi_thresholds=cqi_thresholds(tables, adaptation.mcs_table, world.numerology.num_prbs) if quantised else None,
+        cqi_wideband=adaptation.cqi == "wideband",
+        layers=world.radio.mimo.layers,
+        streams=world.radio.mimo.streams if direction == "downlink" else 1,
+    )

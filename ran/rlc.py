@@ -1,6 +1,8 @@
-"""RLC acknowledged mode: segmentation, headers, status reports, in-order byte-exact delivery."""
+"""RLC: segmentation, headers, status reports; byte-exact delivery (AM) or delivery with gaps (UM)."""
 
 import zlib
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 
@@ -8,8 +10,14 @@ from channel.component import Settings
 
 
 class Rlc(Settings):
-    """Acknowledged mode (TS 38.322) with 18-bit sequence numbers over MAC sub-PDUs (TS 38.321 clause 6.1.2)."""
+    """RLC (TS 38.322) with 18-bit sequence numbers over MAC sub-PDUs (TS 38.321 clause 6.1.2).
 
+    Acknowledged mode sends again what HARQ gave up; unacknowledged mode loses it, and the gap reaches the payload.
+    """
+
+    mode: Literal["am", "um"] = Field(
+        default="am", description="am: nothing is lost, at the price of delay; um: what HARQ gives up is lost"
+    )
     sdu_bytes: int = Field(
         default=1500, ge=240, le=9000, description="bytes of one RLC SDU (an IP packet and its PDCP header)"
     )
@@ -38,15 +46,34 @@ class Rlc(Settings):
 
     def reassemble(self, sdus: bytes) -> bytes:
         """Return the payload of a row of SDUs; raise AssertionError where a header does not match its piece."""
-        out = bytearray()
+        return self.reassemble_with_gaps(sdus, ())[0]
+
+    def reassemble_with_gaps(
+        self, sdus: bytes, lost: Sequence[tuple[int, int]]
+    ) -> tuple[bytes, list[tuple[int, int]]]:
+        """Return the payload with zeros for every SDU that lost a byte, and the gaps (start, stop) in it, in order.
+
+        ``lost`` are ranges (start, stop) of the row of SDUs. An SDU of which any byte is missing is discarded
+        (TS 38.322 clause 5.2.2.2: t-Reassembly expires).
+        """
+        piece = self.sdu_bytes - self.packet_header_bytes
+        broken = {index for start, stop in lost for index in range(start // self.sdu_bytes, -(-stop // self.sdu_bytes))}
+        out, gaps = bytearray(), []
         for index, start in enumerate(range(0, len(sdus), self.sdu_bytes)):
             sdu = sdus[start : start + self.sdu_bytes]
             part = sdu[self.packet_header_bytes :]
-            assert sdu[: self.packet_header_bytes] == _header(index, part, self.packet_header_bytes), (
-                f"SDU {index} is corrupt"
-            )
+            if index in broken:
+                begin = index * piece
+                if gaps and gaps[-1][1] == begin:
+                    begin = gaps.pop()[0]
+                gaps.append((begin, index * piece + len(part)))
+                part = bytes(len(part))
+            else:
+                assert sdu[: self.packet_header_bytes] == _header(index, part, self.packet_header_bytes), (
+                    f"SDU {index} is corrupt"
+                )
             out += part
-        return bytes(out)
+        return bytes(out), gaps
 
 
 def _header(index: int, part: bytes, length: int) -> bytes:

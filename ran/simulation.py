@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ran.air import Air, prepare_air, radio_threads, serve_strongest
-from ran.plan import SlotPlan
-from ran.slot import SlotReport, run_slot
-from ran.state import IDLE, TALLY_DTYPE, LinkState
+from ran.network import DIRECTIONS, Direction, LostRange, Network, NetworkState, StepReport
+from ran.state import IDLE, TALLY_DTYPE
+from ran.stretch import Stretch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from channel.snapshot import ChannelSnapshot
+    from ran.plan import SlotPlan
+    from ran.slot import SlotReport
     from ran.world import World
 
-Direction = Literal["downlink", "uplink"]
+LEARNING_SLICE = 0
+"""Bearer of every transfer."""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """A payload of bytes for one UE (downlink) or from it (uplink), ready to go at ``release_s``."""
+    """A payload of bytes for one UE (downlink) or from it (uplink), ready to go at ``release_s``.
+
+    ``deadline_s`` is when it is wanted; schedulers may know, nothing else depends on it.
+    """
 
     ue: int
     direction: Direction
     payload: bytes
     release_s: float
+    deadline_s: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Delivery:
 
     Attributes:
         start_s: end of the slot before its first; done_s: end of its last slot, virtual seconds.
+        gaps: ranges (start, stop) of the payload that were lost and are zero (RLC UM).
     """
 
     ue: int
@@ -46,6 +52,7 @@ class Delivery:
     payload: bytes | None
     start_s: float
     done_s: float
+    gaps: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,10 @@ class Exchange:
 
     Attributes:
         deliveries: one per transfer, in the order given.
-        downlink, uplink: TALLY_DTYPE [num_ues].
-        downlink_airtime_s, uplink_airtime_s: time in which any cell used the direction.
-        cell_active_s: time in which each cell sent or received, summed over cells.
-        radiated_j: energy that the cells radiated.
+        downlink, uplink: TALLY_DTYPE [num_ues], of the learning slice.
+        downlink_airtime_s, uplink_airtime_s: time in which any transfer used the direction.
+        cell_active_s: time in which cells sent or received, summed over cells, by the slice's part of their PRBs.
+        radiated_j: energy that the cells radiated for the slice.
         end_s: end of the last slot.
     """
 
@@ -72,31 +79,6 @@ class Exchange:
 
 
 @dataclass
-class NetworkState:
-    """What the network remembers: the next slot, both directions, who serves whom, and the channel's state."""
-
-    slot: int
-    downlink: LinkState
-    uplink: LinkState
-    serving_cell: NDArray[np.int32]
-    channel: Any
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all but the channel's state by name, for a checkpoint."""
-        links = {"downlink": self.downlink, "uplink": self.uplink}
-        named = {f"{way}.{name}": array for way, link in links.items() for name, array in link.arrays().items()}
-        return {"slot": np.array(self.slot), "serving_cell": self.serving_cell, **named}
-
-    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take over what ``arrays`` returned; the channel's state is redrawn from the seed by ``Simulation.start``."""
-        self.slot = int(arrays["slot"])
-        self.serving_cell = arrays["serving_cell"]
-        for way, link in (("downlink", self.downlink), ("uplink", self.uplink)):
-            for name in link.arrays():
-                setattr(link, name, arrays[f"{way}.{name}"])
-
-
-@dataclass
 class _Flow:
     """A transfer on its way: the SDUs sent, the SDUs that arrived, and the next slot it may use."""
 
@@ -106,81 +88,76 @@ class _Flow:
     order: int
     first_slot: int
     got: int = 0
+    lost: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every byte has arrived or is lost."""
+        return self.got + sum(stop - start for start, stop in self.lost) == len(self.wire)
 
 
 @dataclass
 class _Running:
-    """Bookkeeping of one ``deliver`` call."""
+    """Bookkeeping of one ``deliver`` call; ``before`` are the tallies and cell counts at its start."""
 
     waiting: list[_Flow]
+    before: dict[Direction, tuple[NDArray[Any], NDArray[Any]]]
+    stretch: Stretch | None
     active: dict[tuple[Direction, int], _Flow] = field(default_factory=dict)
     done: dict[int, Delivery] = field(default_factory=dict)
-    symbols: dict[Direction, int] = field(default_factory=lambda: {"downlink": 0, "uplink": 0})
-    cell_symbols: int = 0
+    symbols: dict[Direction, float] = field(default_factory=lambda: dict.fromkeys(DIRECTIONS, 0.0))
 
 
 class Simulation:
-    """Runs one world (one replica) slot by slot; all that changes lives in the NetworkState passed in."""
+    """Carries payloads over one world (one replica); all that changes lives in the NetworkState passed in.
 
-    def __init__(self, world: World) -> None:
-        assert world.batch == 1, "payloads travel in one replica; batched worlds drive run_slot themselves"
+    ``watch`` is called with the state and the report of every slot that runs, for traces.
+    """
+
+    def __init__(self, world: World, watch: Callable[[NetworkState, StepReport], None] | None = None) -> None:
+        assert world.batch == 1, "payloads travel in one replica; batched worlds drive Network themselves"
         self.world = world
-        self.plan = SlotPlan.of(world)
-        self._air: tuple[int, Air] | None = None
-        self._snapshots: dict[int, ChannelSnapshot] = {}
+        self.network = Network(world)
+        self.watch = watch
+
+    @property
+    def plan(self) -> SlotPlan:
+        """The world unfolded for the slot loop."""
+        return self.network.plan
 
     def start(self) -> NetworkState:
-        """Return the state at time 0: every UE served by its strongest cell, nothing queued."""
-        world = self.world
-        channel = world.channel.start(world.geometry, world.seeds[0], world.torch_device)
-        snapshot, channel = world.channel.realise(world.geometry, channel, 0.0, world.seeds[0])
-        processes = world.radio.harq.processes
-        first_mcs = self.plan.downlink.tables.first_mcs
+        """Return the state at time 0: every UE served by its strongest cell, nothing queued but full buffers."""
+        return self.network.start()
 
-        def link() -> LinkState:
-            scheduler = world.scheduler.start(1, world.num_cells, world.num_ues)
-            return LinkState.start(1, world.num_ues, processes, first_mcs, scheduler)
+    def run_until(self, state: NetworkState, time_s: float) -> None:
+        """Run the background traffic until ``time_s``."""
+        end_slot = math.ceil(time_s / self.plan.slot_s - 1e-9)
+        while state.slot < end_slot:
+            self._step(state, ())
 
-        return NetworkState(0, link(), link(), serve_strongest(snapshot), channel)
-
-    def air_at(self, state: NetworkState, slot: int) -> Air:
-        """Return the air in slot ``slot``, drawn once per coherence interval."""
-        channel = self.world.channel
-        index = channel.interval(slot * self.plan.slot_s)[0]
-        if self._air is None or self._air[0] != index:
-            now = self.snapshot(state, index)
-            delayed = self.world.radio.link_adaptation.csi == "delayed"
-            reported = self.snapshot(state, max(index - 1, 0)) if delayed else now
-            with radio_threads(self.world.threads):
-                self._air = index, prepare_air(self.plan, now, reported, state.serving_cell)
-            self._snapshots = {index: now}
-        return self._air[1]
-
-    def snapshot(self, state: NetworkState, index: int) -> ChannelSnapshot:
-        """Return the channel snapshot of coherence interval ``index``."""
-        if index not in self._snapshots:
-            world = self.world
-            time_s = (index + 0.5) * world.channel.coherence_interval_s
-            self._snapshots[index], state.channel = world.channel.realise(
-                world.geometry, state.channel, time_s, world.seeds[0]
-            )
-        return self._snapshots[index]
+    def _step(self, state: NetworkState, directions: tuple[Direction, ...]) -> StepReport:
+        report = self.network.step(state, directions=directions)
+        if self.watch is not None:
+            self.watch(state, report)
+        return report
 
     def deliver(self, state: NetworkState, transfers: Sequence[Transfer]) -> Exchange:
         """Carry every transfer to its end; ``state`` advances to the slot after the last.
 
         At most one transfer per UE and direction. A transfer that takes longer than ``rlc.give_up_s`` ends without
-        payload: the radio link failed.
+        payload: the radio link failed. Background traffic goes on meanwhile, also while transfers wait.
         """
         running = self._begin(state, transfers)
-        for link in (state.downlink, state.uplink):
-            link.tally = np.zeros_like(link.tally)
         while running.waiting or running.active:
             self._release(state, running)
             if running.active:
-                self._one_slot(state, running)
+                directions = tuple(way for way in DIRECTIONS if any(key[0] == way for key in running.active))
+                self._receive_all(state, running, self._step(state, directions))
                 self._abandon_late(state, running)
-                state.slot += 1
+                if running.stretch is not None:
+                    self._skip_ahead(state, running)
+            elif running.waiting and any(self.network.has_traffic.values()):
+                self._receive_all(state, running, self._step(state, ()))
             elif running.waiting:
                 state.slot = running.waiting[0].first_slot  # idle air is skipped
         return self._account(state, running, len(transfers))
@@ -193,84 +170,139 @@ class Simulation:
             flows.append(_Flow(transfer, wire, np.zeros_like(wire), order, first_slot))
         keys = [(flow.transfer.direction, flow.transfer.ue) for flow in flows]
         assert len(set(keys)) == len(keys), "one transfer per UE and direction"
-        return _Running(waiting=sorted(flows, key=lambda flow: (flow.first_slot, flow.order)))
-
-    def _link(self, state: NetworkState, direction: Direction) -> LinkState:
-        return state.downlink if direction == "downlink" else state.uplink
+        before = {way: (state.link(way).tally.copy(), state.link(way).cell.copy()) for way in DIRECTIONS}
+        fidelity = self.world.fidelity
+        return _Running(
+            waiting=sorted(flows, key=lambda flow: (flow.first_slot, flow.order)),
+            before=before,
+            stretch=Stretch.begin(fidelity, len(self.plan.kinds)) if fidelity.mode == "flow" else None,
+        )
 
     def _release(self, state: NetworkState, running: _Running) -> None:
         while running.waiting and running.waiting[0].first_slot <= state.slot:
             flow = running.waiting.pop(0)
             transfer = flow.transfer
             if not len(flow.wire):
-                self._finish(running, flow, b"", state.slot)
+                self._finish(running, flow, state.slot)
                 continue
-            row = self._link(state, transfer.direction).flow[0, transfer.ue]
-            # Everything earlier has arrived, so the byte counters may start again at an SDU boundary.
-            row["enqueued"], row["sent"], row["delivered"] = len(flow.wire), 0, 0
+            row = state.link(transfer.direction).bearer[0, transfer.ue, LEARNING_SLICE]
+            # Everything earlier has ended, so the byte counters may start again at an SDU boundary.
+            row["enqueued"], row["sent"], row["delivered"], row["lost"] = len(flow.wire), 0, 0, 0
+            row["head_s"], row["deadline_s"] = transfer.release_s, transfer.deadline_s
             running.active[transfer.direction, transfer.ue] = flow
 
-    def _one_slot(self, state: NetworkState, running: _Running) -> None:
-        downlink = state.downlink if any(way == "downlink" for way, _ in running.active) else None
-        uplink = state.uplink if any(way == "uplink" for way, _ in running.active) else None
-        kind = self.plan.kinds[state.slot % len(self.plan.kinds)]
-        if (kind.downlink < 0 or downlink is None) and (kind.uplink < 0 or uplink is None):
-            return
-        down, up = run_slot(self.plan, state.slot, self.air_at(state, state.slot), downlink, uplink)
-        if down is not None:
-            self._receive(state, running, "downlink", down, kind.downlink_symbols)
-        if up is not None:
-            self._receive(state, running, "uplink", up, kind.uplink_symbols)
+    def _receive_all(self, state: NetworkState, running: _Running, report: StepReport) -> None:
+        kind = self.plan.kinds[(state.slot - 1) % len(self.plan.kinds)]
+        for gone in report.lost:
+            self._lose(state, running, gone)
+        if report.downlink is not None:
+            self._receive(state, running, "downlink", report.downlink, kind.downlink_symbols)
+        if report.uplink is not None:
+            self._receive(state, running, "uplink", report.uplink, kind.uplink_symbols)
 
     def _receive(
         self, state: NetworkState, running: _Running, direction: Direction, report: SlotReport, symbols: int
     ) -> None:
         block = report.block[0]
-        sending = block["prbs"] > 0
-        if not sending.any():
+        ours = (block["prbs"] > 0) & (block["bearer"] == LEARNING_SLICE)
+        if not ours.any():
             return
         running.symbols[direction] += symbols
-        running.cell_symbols += symbols * len(np.unique(state.serving_cell[0, sending]))
-        for ue in np.nonzero(block["delivered"])[0]:
-            flow = running.active[direction, int(ue)]
+        for ue in np.nonzero(ours & (block["delivered"] + block["lost"] > 0))[0].tolist():
+            flow = running.active[direction, ue]
             start, count = int(block["start"][ue]), int(block["delivered"][ue])
             flow.arrived[start : start + count] = flow.wire[start : start + count]
             flow.got += count
-            if flow.got == len(flow.wire):
-                del running.active[direction, int(ue)]
-                self._finish(running, flow, self.world.radio.rlc.reassemble(flow.arrived.tobytes()), state.slot + 1)
+            if block["lost"][ue]:
+                flow.lost.append((start, start + int(block["lost"][ue])))
+            self._finish_if_settled(state, running, direction, ue)
 
-    def _finish(self, running: _Running, flow: _Flow, payload: bytes | None, end_slot: int) -> None:
-        transfer = flow.transfer
+    def _lose(self, state: NetworkState, running: _Running, gone: LostRange) -> None:
+        flow = running.active.get((gone.direction, gone.ue))
+        if gone.bearer == LEARNING_SLICE and flow is not None:
+            flow.lost.append((gone.start, gone.start + gone.count))
+            self._finish_if_settled(state, running, gone.direction, gone.ue)
+
+    def _finish_if_settled(self, state: NetworkState, running: _Running, direction: Direction, ue: int) -> None:
+        flow = running.active[direction, ue]
+        if flow.settled:
+            del running.active[direction, ue]
+            self._end_bearer(state, direction, ue)
+            self._finish(running, flow, state.slot)
+
+    def _finish(self, running: _Running, flow: _Flow, end_slot: int) -> None:
+        payload, gaps = self.world.radio.rlc.reassemble_with_gaps(flow.arrived.tobytes(), flow.lost)
+        self._record(running, flow, payload, tuple(gaps), end_slot)
+
+    def _record(
+        self, running: _Running, flow: _Flow, payload: bytes | None, gaps: tuple[tuple[int, int], ...], end_slot: int
+    ) -> None:
+        transfer, slot_s = flow.transfer, self.plan.slot_s
         running.done[flow.order] = Delivery(
-            transfer.ue, transfer.direction, payload, flow.first_slot * self.plan.slot_s, end_slot * self.plan.slot_s
+            transfer.ue, transfer.direction, payload, flow.first_slot * slot_s, end_slot * slot_s, gaps
         )
+
+    def _end_bearer(self, state: NetworkState, direction: Direction, ue: int) -> None:
+        """Leave nothing of a transfer behind: no bytes, no ranges to repeat, no HARQ process."""
+        link = state.link(direction)
+        row = link.bearer[0, ue, LEARNING_SLICE]
+        row["enqueued"], row["sent"], row["delivered"], row["lost"] = 0, 0, 0, 0
+        row["head_s"], row["deadline_s"] = np.nan, np.inf
+        count = int(link.ue["nack_count"][0, ue])
+        kept = link.nack[0, ue, :count][link.nack[0, ue, :count]["bearer"] != LEARNING_SLICE]
+        link.nack[0, ue, : len(kept)] = kept
+        link.ue["nack_count"][0, ue] = len(kept)
 
     def _abandon_late(self, state: NetworkState, running: _Running) -> None:
         limit = self.world.radio.rlc.give_up_s / self.plan.slot_s
-        for key, flow in list(running.active.items()):
-            if state.slot + 1 - flow.first_slot >= limit:
-                direction, ue = key
-                link = self._link(state, direction)
-                for name in ("enqueued", "sent", "delivered", "nack_count"):
-                    link.flow[0, ue][name] = 0
-                link.harq["status"][0, ue] = IDLE
-                del running.active[key]
-                self._finish(running, flow, None, state.slot + 1)
+        for (direction, ue), flow in list(running.active.items()):
+            if state.slot - flow.first_slot >= limit:
+                self._end_bearer(state, direction, ue)
+                harq = state.link(direction).harq[0, ue]
+                harq["status"][harq["bearer"] == LEARNING_SLICE] = IDLE
+                del running.active[direction, ue]
+                self._record(running, flow, None, (), state.slot)
+
+    def _skip_ahead(self, state: NetworkState, running: _Running) -> None:
+        """Where a window of slots is complete, let every transfer move on by its rate in it."""
+        assert running.stretch is not None
+        flows = {key: state.link(key[0]).bearer[0, key[1], LEARNING_SLICE : LEARNING_SLICE + 1] for key in running.active}
+        limit = math.ceil(self.world.radio.rlc.give_up_s / self.plan.slot_s)
+        events = [flow.first_slot + limit for flow in running.active.values()]
+        next_slot = min(events + [flow.first_slot for flow in running.waiting[:1]], default=None)
+        skipped = running.stretch.advance(state, flows, running.symbols, next_slot)
+        for key, (start, stop) in skipped.items():
+            flow = running.active[key]
+            flow.arrived[start:stop] = flow.wire[start:stop]
+            flow.got += stop - start
 
     def _account(self, state: NetworkState, running: _Running, count: int) -> Exchange:
         symbol_s = self.plan.symbol_s
-        downlink = state.downlink.tally[0].copy()
+        tally = {way: difference(state.link(way).tally[0], running.before[way][0][0]) for way in DIRECTIONS}
+        cell = {way: difference(state.link(way).cell[0], running.before[way][1][0]) for way in DIRECTIONS}
+        active_symbols = 0.0
+        for way in DIRECTIONS:
+            ours, everyone = tally[way]["prb_symbols"][:, LEARNING_SLICE].sum(), tally[way]["prb_symbols"].sum()
+            active_symbols += cell[way]["active_symbols"].sum() * (ours / everyone if everyone else 0.0)
+        mine = {way: np.ascontiguousarray(tally[way][:, LEARNING_SLICE]) for way in DIRECTIONS}
         return Exchange(
             deliveries=[running.done[order] for order in range(count)],
-            downlink=downlink,
-            uplink=state.uplink.tally[0].copy(),
+            downlink=mine["downlink"],
+            uplink=mine["uplink"],
             downlink_airtime_s=running.symbols["downlink"] * symbol_s,
             uplink_airtime_s=running.symbols["uplink"] * symbol_s,
-            cell_active_s=running.cell_symbols * symbol_s,
-            radiated_j=float(downlink["radiated_w_symbols"].sum()) * symbol_s,
+            cell_active_s=active_symbols * symbol_s,
+            radiated_j=float(mine["downlink"]["radiated_w_symbols"].sum()) * symbol_s,
             end_s=max((delivery.done_s for delivery in running.done.values()), default=state.slot * self.plan.slot_s),
         )
+
+
+def difference(after: NDArray[Any], before: NDArray[Any]) -> NDArray[Any]:
+    """Return what structured counters grew by."""
+    grown = np.empty_like(after)
+    for name in after.dtype.names or ():
+        grown[name] = after[name] - before[name]
+    return grown
 
 
 def empty_tally(num_ues: int) -> NDArray[Any]:

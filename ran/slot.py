@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ran.mac.adaptation_kernels import build_blocks, list_groups
+from ran.mac.grants import follow, pair_streams, schedule
 from ran.mac.harq_kernels import collect_feedback, reserve_retransmissions
 from ran.mac.scheduler import Observation
-from ran.phy.delivery_kernels import account, receive_blocks
+from ran.phy.delivery_kernels import account, decide_fate
+from ran.phy.multi_user import expected_channel, far_streams, precode_streams, stream_sinrs
+from ran.phy.single_user_kernels import layer_sinrs
 from ran.state import BLOCK_DTYPE, LinkState
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ class SlotReport:
     """What one direction did in one slot.
 
     Attributes:
-        owner: who held every group, int32 [batch, num_cells, num_rbgs], -1 where nobody.
+        owner: who held every group, int32 [batch, num_cells, num_rbgs, num_streams], -1 where nobody.
         block: what every UE sent or received, BLOCK_DTYPE [batch, num_ues]; ``prbs`` is zero where nothing.
     """
 
@@ -41,23 +44,24 @@ def run_slot(
     uplink: LinkState | None,
     grant: NDArray[np.int32] | None = None,
 ) -> tuple[SlotReport | None, SlotReport | None]:
-    """Run slot number ``slot`` in the directions that the TDD pattern gives it; return (downlink, uplink) reports.
+    """Run slot number ``slot`` in the directions that the duplex pattern gives it; return (downlink, uplink) reports.
 
     The states are updated in place (copy them first to keep them); None leaves a direction silent. ``grant``
-    replaces the scheduler's decision: int32 [batch, num_cells, num_rbgs], the owner UE or -1 of every group;
-    HARQ retransmissions keep precedence.
+    replaces the scheduler's decision: int32 [batch, num_cells, num_rbgs], the owner UE or -1 of every group, or with
+    a last axis of streams; HARQ retransmissions keep precedence.
     """
     kind = plan.kinds[slot % len(plan.kinds)]
     down = up = None
     if kind.downlink >= 0 and downlink is not None:
-        down = run_link(plan.downlink, slot, kind.downlink, kind.downlink_symbols, air.downlink, downlink, grant)
+        down = run_link(plan, plan.downlink, slot, kind.downlink, kind.downlink_symbols, air.downlink, downlink, grant)
     if kind.uplink >= 0 and uplink is not None:
-        up = run_link(plan.uplink, slot, kind.uplink, kind.uplink_symbols, air.uplink, uplink, grant)
+        up = run_link(plan, plan.uplink, slot, kind.uplink, kind.uplink_symbols, air.uplink, uplink, grant)
     return down, up
 
 
 def run_link(
-    plan: LinkPlan,
+    plan: SlotPlan,
+    link: LinkPlan,
     slot: int,
     kind: int,
     symbols: int,
@@ -65,77 +69,70 @@ def run_link(
     state: LinkState,
     grant: NDArray[np.int32] | None,
 ) -> SlotReport:
-    """Run one direction of one slot; ``kind`` indexes ``plan.tables.re_per_prb``, ``symbols`` are on the air."""
-    tables = plan.tables
-    batch, num_ues = state.flow.shape
-    backlog = np.empty((batch, num_ues), np.int64)
-    pending = np.empty((batch, num_ues), np.int64)
-    owner = np.empty((batch, plan.num_cells, plan.num_rbgs), np.int32)
-    owned = np.empty((batch, num_ues, plan.num_rbgs), np.int32)
+    """Run one direction of one slot; ``kind`` indexes ``link.re_per_prb``, ``symbols`` are on the air."""
+    batch, num_ues = state.ue.shape
+    tables, rate, serving_cell = link.tables, air.rate_bits[kind], air.serving_cell
+    backlog, pending = np.empty((2, batch, num_ues), np.int64)
+    chosen = np.empty((batch, num_ues), np.int64)
+    owner = np.empty((batch, link.num_cells, link.num_rbgs), np.int32)
+    owned = np.empty((batch, num_ues, link.num_rbgs), np.int32)
     block = np.empty((batch, num_ues), BLOCK_DTYPE)
-    rate = air.rate_bits[kind]
+    sinr = np.empty((batch, num_ues, link.num_rbgs, link.layers))
 
     # Observe: acknowledgements that arrive now, bytes that wait, blocks to be sent again.
-    collect_feedback(slot, state.flow, state.harq, state.nack, state.tally, plan.params, backlog, pending)
-    reserve_retransmissions(slot, state.harq, pending, air.serving_cell, rate, plan.rbg_prbs, owner)
+    collect_feedback(
+        slot, serving_cell, state.ue, state.bearer, state.harq, state.nack, state.tally, state.credit, link.params,
+        link.slices, backlog, pending, chosen,
+    )  # fmt: skip
+    reserve_retransmissions(slot, state.harq, pending, serving_cell, rate, link.rbg_prbs, owner)
 
-    # Schedule.
-    if grant is None:
-        seen = Observation(backlog, rate, state.flow["served_bits"], air.serving_cell, owner, slot)
-        owner, state.scheduler = plan.scheduler.decide(seen, state.scheduler)
-    else:
-        owner = np.where(owner >= 0, owner, np.where(backlog_of(grant, backlog) > 0, grant, -1)).astype(np.int32)
+    # Schedule: one UE per group, then with multi-user MIMO the UEs that share it.
+    seen = Observation(
+        backlog, rate, state.bearer["served_bits"][..., 0], serving_cell, owner, slot, slot * plan.slot_s,
+        state.bearer[..., 0],
+    )  # fmt: skip
+    streams = schedule(link, state, seen, chosen) if grant is None else follow(grant, seen, link.streams)
+    gain, noise = air.reported_gain, air.reported_noise_w
+    if link.streams > 1:
+        assert plan.precoder is not None
+        power_w = float(link.params["prb_power_w"][0])
+        rows = air.known.own_rows
+        if grant is None:
+            pair_streams(link, plan.mimo, state, seen, chosen, pending, rows, noise, streams)
+        beams = precode_streams(plan.precoder, streams, rows, noise, power_w, plan.device)
+        gain, noise = np.zeros_like(gain), np.ones_like(noise)
+        expected_channel(streams, rows, beams, air.reported_noise_w, power_w, gain, noise)
 
     # Adapt: modulation and coding, then bytes.
-    list_groups(owner, air.serving_cell, block, owned)
+    n = air.beams.neighbours
+    list_groups(streams, serving_cell, block, owned)
     build_blocks(
-        slot,
-        kind,
-        state.flow,
-        state.harq,
-        state.nack,
-        pending,
-        owned,
-        air.reported_gain,
-        air.reported_noise_w,
-        air.path_gain,
-        plan.rbg_prbs,
-        plan.params,
-        tables.efficiency,
-        tables.beta,
-        tables.bler,
-        tables.transport_block_bits,
-        tables.code_block_bits,
-        tables.num_code_blocks,
-        block,
-    )
+        slot, kind, link.layers, state.ue, state.bearer, state.harq, state.nack, pending, chosen, owned, gain, noise,
+        air.rank, n.own_gain, link.rbg_prbs, link.params, tables.efficiency, tables.beta, tables.bler,
+        tables.transport_block_bits, tables.code_block_bits, tables.num_code_blocks, block,
+    )  # fmt: skip
 
     # Deliver: the interference of what all cells really sent, then fate.
-    receive_blocks(
-        slot,
-        plan.keys,
-        air.serving_cell,
-        owner,
-        owned,
-        air.cross,
-        plan.noise_w,
-        plan.rbg_prbs,
-        state.harq,
-        plan.params,
-        tables.beta,
-        tables.bler,
-        tables.code_block_bits,
-        tables.num_code_blocks,
-        plan.re_per_prb,
-        block,
-    )
+    if link.streams > 1:
+        far_w = np.zeros((batch, num_ues))
+        if n.near.shape[2] < link.num_cells:
+            far_streams(serving_cell, streams, beams, n.column, n.path_gain, link.rbg_prbs, block, far_w)
+        stream_sinrs(
+            serving_cell, streams, owned, air.beams.rows, beams, n.near, far_w, link.rbg_prbs, link.noise_w, block, sinr
+        )
+    else:
+        layer_sinrs(
+            link.params["uplink"][0], serving_cell, streams, owned, air.beams.cross, link.layers, n.near, n.heard,
+            n.column, n.place, n.path_gain, link.rbg_prbs, link.noise_w, block, sinr,
+        )  # fmt: skip
+    decide_fate(
+        slot, link.keys, owned, sinr, link.rbg_prbs, state.harq, link.params, tables.code_rate, tables.beta,
+        tables.bler, tables.code_block_bits, tables.num_code_blocks, tables.re_per_prb, block,
+    )  # fmt: skip
 
     # Measure.
-    account(slot, symbols, state.flow, state.harq, block, state.tally, plan.params)
-    return SlotReport(owner, block)
-
-
-def backlog_of(grant: NDArray[np.int32], backlog: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the backlog of the UE that each group is granted to, [batch, num_cells, num_rbgs]."""
-    batch = np.arange(len(grant))[:, None, None]
-    return np.where(grant >= 0, backlog[batch, np.maximum(grant, 0)], 0)
+    account(
+        slot, symbols, serving_cell, streams, link.rbg_prbs, state.bearer, state.harq, block, state.tally, state.cell,
+        link.params, link.slices,
+    )  # fmt: skip
+    return SlotReport(streams, block)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from channel.seeding import stream_key
 from channel.units import dbm_to_watt
+from ran.fidelity import Fidelity
+from ran.handover import Handover
+from ran.mac.slicing import Slice
 from ran.phy.link_abstraction import LinkTables, link_tables
+from ran.phy.mimo import Mimo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
     from ran.nodes import DeviceProfile
     from ran.numerology import Numerology
     from ran.phy.power_control import PowerControl
+    from ran.phy.precoding.precoder import Precoder
     from ran.rlc import Rlc
+    from ran.traffic.traffic import Traffic
 
 # Numbers that compiled code reads, one record per direction.
 PARAMS_DTYPE = np.dtype(
@@ -42,6 +48,7 @@ PARAMS_DTYPE = np.dtype(
         ("feedback_slots", "i8"),
         ("status_slots", "i8"),
         ("sdu_bytes", "i8"),
+        ("combining", "i8"),  # of HARQ attempts: see ran.phy.harq_combining
     ],
     align=True,
 )
@@ -49,7 +56,11 @@ PARAMS_DTYPE = np.dtype(
 
 @dataclass(frozen=True)
 class Radio:
-    """The radio settings that both directions share: powers in dBm, policies of MAC and RLC."""
+    """The radio settings that both directions share: powers in dBm, policies of MAC and RLC.
+
+    ``precoder`` serves multi-user MIMO. ``interfering_cells`` limits interference to so many of the strongest cells
+    of every UE (None: all); the others count by the mean of what they send.
+    """
 
     gnb_tx_power_dbm: float
     ue_tx_power_dbm: float
@@ -57,6 +68,13 @@ class Radio:
     harq: Harq
     power_control: PowerControl
     rlc: Rlc
+    mimo: Mimo = Mimo()
+    precoder: Precoder | None = None
+    interfering_cells: int | None = None
+
+
+LEARNING = "learning"
+"""The slice of learning payloads; always the first."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +86,14 @@ class World:
         geometry: positions, antennas, noise densities.
         channel: the channel model.
         seeds: one seed per replica; replica b behaves as the same world run alone with that seed, [batch].
-        scheduler: shared by downlink and uplink, each with a state of its own.
+        scheduler: shared by downlink and uplink and by slices without one, each with a state of its own.
         radio: powers and policies.
         device: processor and power supply of the UEs.
         gnb_power: power supply of a cell.
+        slices: by name, LEARNING first.
+        traffic: background flows, each in one of the slices.
+        handover: mobility management.
+        fidelity: every slot, or samples of slots.
         torch_device: where channels are drawn, "cpu" or "cuda:N".
         threads: threads for drawing channels.
     """
@@ -84,6 +106,10 @@ class World:
     radio: Radio
     device: DeviceProfile
     gnb_power: GnbPower
+    slices: dict[str, Slice] = field(default_factory=lambda: {LEARNING: Slice(share=1.0)})
+    traffic: tuple[Traffic, ...] = ()
+    handover: Handover = Handover(mode="off")
+    fidelity: Fidelity = Fidelity()
     torch_device: str = "cpu"
     threads: int = 1
 
@@ -103,11 +129,13 @@ class World:
         return self.geometry.num_cells
 
     def tables(self) -> LinkTables:
-        """Return the link tables of this grid's slot kinds (cached)."""
-        return link_tables(self.radio.link_adaptation.mcs_table, self.re_per_prb())
+        """Return the link tables of this grid's slot kinds, each with 1 to ``mimo.layers`` layers (cached)."""
+        layers = range(1, self.radio.mimo.layers + 1)
+        sizes = tuple(re * count for re in self.re_per_prb() for count in layers)
+        return link_tables(self.radio.link_adaptation.mcs_table, sizes)
 
     def re_per_prb(self) -> tuple[int, ...]:
-        """Return the data REs per PRB that occur in the TDD pattern, each once, zero left out."""
+        """Return the data REs per PRB and layer that occur in the TDD period, each once, zero left out."""
         kinds = self.numerology.kinds()
         return tuple(sorted({re for kind in kinds for re in (kind.downlink_re, kind.uplink_re) if re}))
 
@@ -129,6 +157,7 @@ class World:
         record["feedback_slots"] = harq.feedback_slots
         record["status_slots"] = self.radio.rlc.status_slots
         record["sdu_bytes"] = self.radio.rlc.sdu_bytes
+        record["combining"] = harq.combining == "incremental_redundancy"
         return record
 
     def harq_keys(self, direction: str) -> NDArray[np.int64]:

@@ -11,11 +11,12 @@ from channel.geometry import Geometry
 from channel.seeding import stream
 from channel.units import thermal_noise_w
 from ran.numerology import Numerology
-from ran.world import Radio, World
+from ran.world import LEARNING, Radio, World
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ran.mac.slicing import Slice
     from scenarios.schema import Scenario
 
 
@@ -26,6 +27,9 @@ def build_world(scenario: Scenario) -> World:
         scenario.radio.bandwidth_hz,
         scenario.radio.subcarrier_spacing_hz,
         scenario.radio.tdd_pattern,
+        duplex=scenario.radio.duplex,
+        overhead=scenario.radio.overhead,
+        rbg_configuration=scenario.radio.rbg_configuration,
     )
     mac = scenario.mac
     return World(
@@ -41,12 +45,26 @@ def build_world(scenario: Scenario) -> World:
             harq=mac.harq,
             power_control=mac.power_control,
             rlc=scenario.traffic.rlc,
+            mimo=mac.mimo,
+            precoder=mac.precoder,
+            interfering_cells=scenario.radio.interfering_cells,
         ),
         device=scenario.ues.device,
         gnb_power=scenario.sites.gnb.power,
+        slices=_slices(scenario),
+        traffic=scenario.traffic.flows,
+        handover=mac.handover,
+        fidelity=mac.fidelity,
         torch_device=scenario.device,
         threads=scenario.radio.threads,
     )
+
+
+def _slices(scenario: Scenario) -> dict[str, Slice]:
+    """Return the learning slice, then those that some flow uses: a slice without bearers would only cost time."""
+    used = {flow.slice for flow in scenario.traffic.flows}
+    slices = scenario.mac.slices
+    return {LEARNING: slices[LEARNING]} | {name: part for name, part in slices.items() if name in used}
 
 
 def _geometry(scenario: Scenario, numerology: Numerology) -> Geometry:
@@ -61,6 +79,7 @@ def _geometry(scenario: Scenario, numerology: Numerology) -> Geometry:
         cell_azimuth_rad=sites.azimuth_rad,
         cell_downtilt_rad=math.radians(gnb.downtilt_deg),
         cell_array=gnb.antenna,
+        ue_array=ues.antenna,
         ue_position_m=trajectory.position_at(0.0),
         ue_velocity_m_s=trajectory.velocity_at(0.0),
         ue_noise_psd_w_hz=thermal_noise_w(1.0, ues.noise_figure_db),

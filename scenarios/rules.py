@@ -10,12 +10,14 @@ from channel.layout import ExplicitPlacement
 from ran.learning.tasks import Digits, ImageClassification, Task, TextClassification
 from ran.learning.tasks.digits import TEST_PER_CLASS
 from ran.learning.transport import TRANSPORTS
-from ran.numerology import num_prbs
+from ran.numerology import Numerology, num_prbs
+from ran.traffic.traffic import LEARNING_SLICE, flow_problems
 
 if TYPE_CHECKING:
     from scenarios.schema import Scenario
 
 _DIGITS = 1797
+_LARGEST_TABLE_GB = 8.0
 
 Broken = tuple[tuple[str, ...], str]
 """The YAML path that a message is reported at, and the message."""
@@ -28,6 +30,10 @@ def broken_rules(scenario: Scenario) -> Iterator[Broken]:
     yield from _verbs(scenario)
     yield from _placement(scenario)
     yield from _samples(scenario)
+    yield from _slices(scenario)
+    yield from _flows(scenario)
+    yield from _layers(scenario)
+    yield from _table(scenario)
 
 
 def _carrier(scenario: Scenario) -> Iterator[Broken]:
@@ -37,6 +43,13 @@ def _carrier(scenario: Scenario) -> Iterator[Broken]:
         # 20 MHz (FR1) or 100 MHz (FR2) goes with every spacing that the carrier's frequency has.
         some = [_no_carrier(hz, radio.subcarrier_spacing_hz, radio.carrier_hz) for hz in (20e6, 100e6)]
         yield ("radio", "subcarrier_spacing_hz" if all(some) else "bandwidth_hz"), problem
+        return
+    try:
+        Numerology.of(
+            radio.carrier_hz, radio.bandwidth_hz, radio.subcarrier_spacing_hz, radio.tdd_pattern, duplex=radio.duplex
+        )
+    except UserError as error:
+        yield ("radio", "duplex"), str(error)
 
 
 def _no_carrier(bandwidth_hz: float, subcarrier_spacing_hz: float, carrier_hz: float) -> str:
@@ -50,7 +63,7 @@ def _no_carrier(bandwidth_hz: float, subcarrier_spacing_hz: float, carrier_hz: f
 
 def _tdd(scenario: Scenario) -> Iterator[Broken]:
     pattern, transport = scenario.radio.tdd_pattern, scenario.learning.transport
-    if not transport.uses_radio:
+    if not transport.uses_radio or scenario.radio.duplex == "fdd":
         return
     for letters, direction in (("U", "uplink"), ("DS", "downlink")):
         if not set(letters) & set(pattern):
@@ -89,6 +102,68 @@ def _samples(scenario: Scenario) -> Iterator[Broken]:
             ("ues", "count"),
             f"{count} UEs with at least {least} samples each need {count * least}, but {task.name} has {have} for "
             "training; use fewer UEs or lower learning.partition.min_samples",
+        )
+
+
+def _slices(scenario: Scenario) -> Iterator[Broken]:
+    slices, where = scenario.mac.slices, ("mac", "slices")
+    if LEARNING_SLICE not in slices:
+        yield where, f"there is no slice {LEARNING_SLICE!r}, which carries the payloads; add `learning: {{share: 0.5}}`"
+    total = sum(part.share for part in slices.values())
+    if total > 1.0 + 1e-9:
+        shares = " + ".join(f"{part.share:g}" for part in slices.values())
+        yield where, f"the slices' shares add up to {total:g} ({shares}); lower them to 1 or less"
+
+
+def _flows(scenario: Scenario) -> Iterator[Broken]:
+    flows = scenario.traffic.flows
+    for index, problem in flow_problems(flows, tuple(scenario.mac.slices), scenario.ues.count):
+        yield ("traffic", "flows", str(index)), problem
+    if scenario.radio.duplex == "fdd":
+        return
+    pattern = scenario.radio.tdd_pattern
+    for letters, direction in (("U", "uplink"), ("DS", "downlink")):
+        if not set(letters) & set(pattern) and any(flow.direction in (direction, "both") for flow in flows):
+            yield ("radio", "tdd_pattern"), f"{pattern!r} has no {direction} slot, but traffic.flows need one; add it"
+
+
+def _layers(scenario: Scenario) -> Iterator[Broken]:
+    mimo, antennas = scenario.mac.mimo, scenario.ues.antenna.antennas
+    cell = scenario.sites.gnb.antenna.num_antennas
+    if mimo.layers > antennas:
+        yield (
+            ("mac", "mimo", "max_rank"),
+            f"{mimo.layers} layers, but a UE has {antennas} antenna{'s'[: antennas != 1]}; lower it, or set "
+            f"ues.antenna.antennas to {mimo.layers}",
+        )
+    if mimo.streams > cell:
+        yield (
+            ("mac", "mimo", "max_streams"),
+            f"{mimo.streams} streams, but a cell has {cell} antennas; lower it, or enlarge sites.gnb.antenna",
+        )
+
+
+def _table(scenario: Scenario) -> Iterator[Broken]:
+    """The scheduler's table of beams holds every UE's gain to the UEs of every near cell, group by group."""
+    if not scenario.learning.transport.uses_radio:
+        return
+    radio, ues, cells = scenario.radio, scenario.ues.count, scenario.sites.layout.num_cells
+    near = cells if radio.interfering_cells is None else min(cells, radio.interfering_cells + 1)
+    try:
+        grid = Numerology.of(
+            radio.carrier_hz, radio.bandwidth_hz, radio.subcarrier_spacing_hz, "",
+            rbg_configuration=radio.rbg_configuration,
+        )  # fmt: skip
+    except UserError:
+        return  # reported elsewhere
+    groups = grid.num_rbgs
+    size_gb = 4.0 * groups * ues * scenario.mac.mimo.layers**2 * ues * near / cells / 1e9
+    if size_gb > _LARGEST_TABLE_GB:
+        remedy = "fewer UEs" if cells == 1 else "fewer UEs, or limit radio.interfering_cells"
+        yield (
+            ("ues", "count"),
+            f"{ues} UEs in {cells} cells need a scheduler's table of {size_gb:.0f} GB ({groups} groups x UEs x UEs of "
+            f"{near} near cells), more than {_LARGEST_TABLE_GB:g} GB; use {remedy}",
         )
 
 

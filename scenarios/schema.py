@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from channel import CHANNELS, LAYOUTS, MOBILITIES, PLACEMENTS
-from channel.antenna import AntennaArray
+from channel.antenna import AntennaArray, UeArray
 from channel.component import Settings
 from channel.layout import Layout, Placement
 from channel.mobility import Mobility
@@ -20,6 +20,8 @@ from channel.quantities import (
     SubcarrierSpacingHz,
 )
 from ran.energy import GnbPower
+from ran.fidelity import Fidelity
+from ran.handover import Handover
 from ran.learning import ADAPTERS, ALGORITHMS, MODELS, PARTITIONS, TASKS, TRANSPORTS
 from ran.learning.adapters import Adapter
 from ran.learning.algorithms.algorithm import Algorithm
@@ -31,20 +33,35 @@ from ran.mac import SCHEDULERS
 from ran.mac.harq import Harq
 from ran.mac.link_adaptation import LinkAdaptation
 from ran.mac.scheduler import Scheduler
+from ran.mac.slicing import Slice
 from ran.nodes import DeviceProfile
+from ran.numerology import Overhead
+from ran.phy.mimo import Mimo
 from ran.phy.power_control import PowerControl
+from ran.phy.precoding import PRECODERS, Precoder
 from ran.rlc import Rlc
+from ran.traffic import TRAFFIC, Traffic
 from scenarios.rules import broken_rules
 
 
 class RadioSettings(Settings):
-    """The carrier: frequency, bandwidth, numerology and TDD pattern."""
+    """The carrier: frequency, bandwidth, numerology and duplex."""
 
     carrier_hz: CarrierHz = 3.5e9
     bandwidth_hz: BandwidthHz = 20e6
     subcarrier_spacing_hz: SubcarrierSpacingHz = 30e3
+    duplex: Literal["tdd", "fdd"] = Field(
+        default="tdd", description="tdd: one carrier by tdd_pattern; fdd: one carrier down and one up"
+    )
     tdd_pattern: str = Field(
         default="DDDSU", pattern="^[DSU]{1,160}$", description="slots of one TDD period: D down, S special, U up"
+    )
+    overhead: Overhead = Overhead()
+    rbg_configuration: Literal[1, 2] = Field(
+        default=1, description="size of resource block groups: TS 38.214 table 5.1.2.2.1-1, configuration 1 or 2"
+    )
+    interfering_cells: int | None = Field(
+        default=None, ge=1, description="strongest cells that interfere with a UE group by group; null: all"
     )
     threads: int = Field(default=1, ge=1, le=256, description="threads of the radio part")
 
@@ -76,28 +93,43 @@ class UesSettings(Settings):
     height_m: HeightM = 1.5
     tx_power_dbm: PowerDbm = 23.0
     noise_figure_db: NoiseFigureDb = 9.0
+    antenna: UeArray = UeArray()
     device: DeviceProfile = DeviceProfile()
 
 
 class MacSettings(Settings):
-    """Scheduling, link adaptation, HARQ and uplink power control."""
+    """Scheduling, MIMO, link adaptation, HARQ, uplink power control and mobility."""
 
     scheduler: Annotated[Scheduler, SCHEDULERS.field()] = SCHEDULERS.get("proportional_fair")()
     link_adaptation: LinkAdaptation = LinkAdaptation()
     harq: Harq = Harq()
     power_control: PowerControl = PowerControl()
+    mimo: Mimo = Mimo()
+    precoder: Annotated[Precoder, PRECODERS.field()] = PRECODERS.get("rzf")()
+    slices: dict[str, Slice] = Field(
+        default_factory=lambda: {"learning": Slice(share=0.5), "traffic": Slice(share=0.5)},
+        description="guaranteed shares of the resource block groups, by name; learning carries the payloads",
+    )
+    handover: Handover = Handover()
+    fidelity: Fidelity = Fidelity()
 
 
 class TrafficSettings(Settings):
-    """How payloads become packets: RLC segmentation and acknowledged delivery."""
+    """How payloads become packets, and what other packets there are."""
 
     rlc: Rlc = Rlc()
+    flows: tuple[Annotated[Traffic, TRAFFIC.field()], ...] = Field(
+        default=(), description="background traffic beside the learning payloads"
+    )
 
 
 class LearningSettings(Settings):
     """The learning task and how it is spread over the UEs."""
 
     rounds: int = Field(default=15, ge=1, le=100_000, description="rounds of the learning algorithm")
+    round_deadline_s: float | None = Field(
+        default=None, gt=0.0, le=1e6, description="when a round's updates are wanted, s after its start; for schedulers"
+    )
     task: Annotated[Task, TASKS.field()] = TASKS.get("digits")()
     model: Annotated[Model, MODELS.field()] = MODELS.get("glyph_vit")()
     adapter: Annotated[Adapter, ADAPTERS.field()] = ADAPTERS.get("lora")()

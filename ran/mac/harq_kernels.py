@@ -1,54 +1,82 @@
-"""Compiled HARQ: feedback that arrives, and room reserved for blocks that must be sent again."""
+"""Compiled HARQ: feedback that arrives, room for blocks that must be sent again, and what a handover flushes."""
 
 from __future__ import annotations
 
 import numba
 
-from ran.state import IDLE, NACK_CAPACITY, PENDING, WAITING
+from ran.rlc_kernels import add_range
+from ran.state import IDLE, PENDING, WAITING
+
+WAITS = -2
+"""In ``pending``: a block waits for room, or for the end of an interruption."""
 
 
 @numba.njit(cache=True)
-def collect_feedback(slot, flow, harq, nack, tally, params, backlog, pending):
-    """Act on acknowledgements due by ``slot``; fill each UE's backlog (bytes) and oldest pending process (or -1).
+def collect_feedback(
+    slot, serving_cell, ue, bearer, harq, nack, tally, credit, params, slices, backlog, pending, chosen
+):
+    """Act on acknowledgements due by ``slot``; fill what every UE may send.
 
-    Backlog is what may start a new block now: zero while every process is busy.
+    ``pending`` is the oldest process to be sent again, or -1. ``chosen`` is the bearer that the UE would send from: of
+    those with data, the one whose slice is owed most. ``backlog`` is what may start a new block from it now, in bytes:
+    zero while every process is busy or a handover interrupts.
     """
     p = params[0]
     batch, ues, processes = harq.shape
     for b in range(batch):
         for u in range(ues):
+            row = ue[b, u]
             oldest = -1
             idle = False
-            for k in range(processes):
-                proc = harq[b, u, k]
+            for n in range(processes):
+                proc = harq[b, u, n]
                 if proc.status == WAITING and proc.due_slot <= slot:
                     if proc.attempts == 1:
-                        step = p.olla_step_db
-                        offset = flow[b, u].olla_db
-                        offset += p.olla_up_db if proc.ack else -step
-                        flow[b, u].olla_db = min(max(offset, -p.olla_range_db), p.olla_range_db)
-                    if proc.ack:
-                        proc.status = IDLE
-                    elif proc.attempts < p.max_attempts or flow[b, u].nack_count == NACK_CAPACITY:
-                        proc.status = PENDING
-                    else:
-                        n = flow[b, u].nack_count
-                        nack[b, u, n].start = proc.start
-                        nack[b, u, n].payload = proc.payload
-                        nack[b, u, n].ready_slot = slot + p.status_slots
-                        flow[b, u].nack_count = n + 1
-                        tally[b, u].failures += 1
-                        proc.status = IDLE
+                        offset = row.olla_db + (p.olla_up_db if proc.ack else -p.olla_step_db)
+                        row.olla_db = min(max(offset, -p.olla_range_db), p.olla_range_db)
+                    _settle(slot, ue, harq, nack, tally, params, slices, b, u, n)
                 if proc.status == IDLE:
                     idle = True
                 elif proc.status == PENDING and (oldest < 0 or proc.first_slot < harq[b, u, oldest].first_slot):
-                    oldest = k
+                    oldest = n
             pending[b, u] = oldest
-            waiting = flow[b, u].enqueued - flow[b, u].sent
-            for n in range(flow[b, u].nack_count):
-                if nack[b, u, n].ready_slot <= slot:
-                    waiting += nack[b, u, n].payload
-            backlog[b, u] = waiting if idle and oldest < 0 else 0
+            backlog[b, u] = 0
+            chosen[b, u] = 0
+            if slot < row.resume_slot:
+                pending[b, u] = WAITS if oldest >= 0 else -1
+            elif idle and oldest < 0:
+                _choose_bearer(slot, serving_cell[b, u], ue, bearer, nack, credit, b, u, backlog, chosen)
+
+
+@numba.njit(cache=True)
+def _settle(slot, ue, harq, nack, tally, params, slices, b, u, n):
+    """Decide what becomes of a process whose feedback has arrived."""
+    proc = harq[b, u, n]
+    if proc.ack:
+        proc.status = IDLE
+    elif proc.attempts < params[0].max_attempts:
+        proc.status = PENDING
+    elif slices[proc.bearer].unacknowledged or add_range(
+        ue, nack, b, u, proc.bearer, proc.start, proc.payload, slot + params[0].status_slots
+    ):
+        tally[b, u, proc.bearer].failures += 1
+        proc.status = IDLE
+    else:
+        proc.status = PENDING
+
+
+@numba.njit(cache=True)
+def _choose_bearer(slot, cell, ue, bearer, nack, credit, b, u, backlog, chosen):
+    best = -1
+    for k in range(bearer.shape[2]):
+        waiting = bearer[b, u, k].enqueued - bearer[b, u, k].sent
+        for n in range(ue[b, u].nack_count):
+            if nack[b, u, n].bearer == k and nack[b, u, n].ready_slot <= slot:
+                waiting += nack[b, u, n].payload
+        if waiting > 0 and (best < 0 or credit[b, cell, k] > credit[b, cell, best]):
+            best = k
+            backlog[b, u] = waiting
+            chosen[b, u] = k
 
 
 @numba.njit(cache=True)
@@ -56,7 +84,7 @@ def reserve_retransmissions(slot, harq, pending, serving_cell, rate, rbg_prbs, o
     """Give pending blocks the groups that suit their UE best, before anyone else is scheduled.
 
     ``owner`` [batch, num_cells, num_rbgs] is set to -1 or the UE. A block is sent again only where at least the
-    PRBs of its first attempt are free; else it stays pending and ``pending`` becomes -2.
+    PRBs of its first attempt are free; else it stays pending and ``pending`` becomes WAITS.
     """
     batch, ues, _ = harq.shape
     groups = len(rbg_prbs)
@@ -76,7 +104,7 @@ def reserve_retransmissions(slot, harq, pending, serving_cell, rate, rbg_prbs, o
                     free += rbg_prbs[r]
             need = harq[b, u, k].prbs
             if free < need:
-                pending[b, u] = -2
+                pending[b, u] = WAITS
                 continue
             while need > 0:
                 best = -1
@@ -85,3 +113,35 @@ def reserve_retransmissions(slot, harq, pending, serving_cell, rate, rbg_prbs, o
                         best = r
                 owner[b, c, best] = u
                 need -= rbg_prbs[best]
+
+
+@numba.njit(cache=True)
+def flush_processes(slot, ue, bearer, harq, nack, params, slices, b, u, lost):
+    """Empty a UE's HARQ buffers at a change of cell; return how many rows of ``lost`` were filled.
+
+    Blocks that have not arrived go back to RLC to be sent in the new cell (AM: data forwarding), or are lost (UM):
+    rows (bearer, start, bytes) of ``lost`` [processes, 3]. Where RLC has no room for another range, the process
+    sends its block again from the first attempt.
+    """
+    count = 0
+    for n in range(harq.shape[2]):
+        proc = harq[b, u, n]
+        if proc.status == IDLE:
+            continue
+        gone = proc.ack == 0 or proc.status == PENDING
+        proc.status = IDLE
+        if not gone:
+            continue
+        k = proc.bearer
+        if slices[k].unacknowledged:
+            if proc.attempts < params[0].max_attempts:  # else the loss is already counted
+                bearer[b, u, k].lost += proc.payload
+                lost[count, 0] = k
+                lost[count, 1] = proc.start
+                lost[count, 2] = proc.payload
+                count += 1
+        elif not add_range(ue, nack, b, u, k, proc.start, proc.payload, slot):
+            proc.status = PENDING
+            proc.attempts = 0
+            proc.sinr = 0.0
+    return count

@@ -1,4 +1,4 @@
-"""Outer-loop link adaptation: the highest MCS that keeps the block error rate at its target."""
+"""Link adaptation: reports with delay and quantisation, and an outer loop that keeps the block error rate."""
 
 from typing import Literal
 
@@ -19,5 +19,10 @@ class LinkAdaptation(Settings):
     olla_range_db: float = Field(default=20.0, gt=0.0, le=40.0, description="largest |offset|, dB")
     mcs_table: Literal[1, 2] = Field(default=1, description="TS 38.214 table: 1 up to 64QAM, 2 up to 256QAM")
     csi: Literal["delayed", "perfect"] = Field(
-        default="delayed", description="delayed: measured one coherence interval ago; perfect: now"
+        default="delayed",
+        description="delayed: measured csi_delay_s ago, at least one coherence interval; perfect: now",
+    )
+    csi_delay_s: float = Field(default=4e-3, ge=0.0, le=1.0, description="age of a report when it is used, s")
+    cqi: Literal["subband", "wideband", "unquantised"] = Field(
+        default="subband", description="downlink reports: 4-bit CQI per group, one for the band, or exact SINRs"
     )

@@ -46,7 +46,7 @@ def _deal(members, need, rate, owner, position):  # type: ignore[no-untyped-def]
             while turn < size and ring[turn] < position[b, c]:
                 turn += 1
             for r in range(groups):
-                if owner[b, c, r] >= 0:
+                if owner[b, c, r] != -1:
                     continue
                 for _ in range(size):
                     u = ring[turn % size]

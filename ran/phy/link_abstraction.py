@@ -26,23 +26,26 @@ class LinkTables:
 
     Attributes:
         efficiency: information bits per resource element, Q_m R, [num_mcs].
+        code_rate: R, [num_mcs].
         beta: EESM parameter, [num_mcs].
         bler: code block error rate by MCS, code block size and SINR; 1 where Sionna has no curve,
             [num_mcs, num_cbs, num_snr].
         first_mcs: lowest MCS that has a curve.
         transport_block_bits, code_block_bits, num_code_blocks: by data REs per PRB (index into ``re_per_prb``),
             MCS and PRBs, int32 [num_re, num_mcs, num_prbs + 1].
-        re_per_prb: the RE counts that the tables were made for.
+        re_per_prb: the RE counts that the tables were made for, summed over layers: TS 38.214 clause 5.1.3.2 sizes
+            v layers of N REs as one of v N.
     """
 
     efficiency: NDArray[np.float64]
+    code_rate: NDArray[np.float64]
     beta: NDArray[np.float64]
     bler: NDArray[np.float32]
     first_mcs: int
     transport_block_bits: NDArray[np.int32]
     code_block_bits: NDArray[np.int32]
     num_code_blocks: NDArray[np.int32]
-    re_per_prb: tuple[int, ...]
+    re_per_prb: NDArray[np.int32]
 
 
 @lru_cache(maxsize=8)
@@ -77,11 +80,12 @@ def link_tables(mcs_table: int, re_per_prb: tuple[int, ...]) -> LinkTables:
     tb_bits = torch.where(coded_bits > 0, tb_bits, 0)
     return LinkTables(
         efficiency=(order.double() * rate.double()).numpy(),
+        code_rate=rate.double().numpy(),
         beta=beta.copy(),
         bler=np.where(np.isfinite(bler[:num_mcs]), bler[:num_mcs], 1.0).astype(np.float32),
         first_mcs=int(np.nonzero(has_curve)[0].min()),
         transport_block_bits=np.ascontiguousarray(tb_bits.numpy().astype(np.int32)),
         code_block_bits=np.ascontiguousarray(cb_bits.numpy().astype(np.int32)),
         num_code_blocks=np.ascontiguousarray(num_cbs.numpy().astype(np.int32)),
-        re_per_prb=re_per_prb,
+        re_per_prb=np.array(re_per_prb, np.int32),
     )

@@ -75,6 +75,15 @@ def choose_mcs(
 
 
 @numba.njit(cache=True)
+def prb_power(prbs, path_gain, params):
+    """Return transmit power per PRB in watts: constant down; TS 38.213 clause 7.1.1 up."""
+    p = params[0]
+    if p.uplink == 0:
+        return p.prb_power_w
+    return min(p.max_power_w / prbs, p.p0_w * path_gain ** (-p.alpha))
+
+
+@numba.njit(cache=True)
 def _mix(state, word):
     state = (state + np.uint64(word) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

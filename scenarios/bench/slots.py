@@ -12,14 +12,13 @@ from channel.rayleigh import Rayleigh
 from channel.seeding import stream
 from channel.snapshot import ChannelSnapshot
 from channel.units import thermal_noise_w
-from ran.air import Air, prepare_air
+from ran.air import Air, beams_of, prepare_air
 from ran.energy import GnbPower
 from ran.mac import SCHEDULERS
 from ran.mac.harq import Harq
 from ran.mac.link_adaptation import LinkAdaptation
 from ran.nodes import DeviceProfile
 from ran.numerology import Numerology
-from ran.phy.beams import beam_table
 from ran.phy.power_control import PowerControl
 from ran.phy.sionna_slot import SionnaSlotLoop
 from ran.plan import SlotPlan
@@ -60,7 +59,8 @@ class CachedWorld:
         )  # fmt: skip
         self.snapshot = self._snapshot(geometry, seed)
         self.plan = SlotPlan.of(self.world)
-        self.air: Air = prepare_air(self.plan, self.snapshot, self.snapshot, self.serving_cell)
+        beams = beams_of(self.plan, self.snapshot, self.serving_cell)
+        self.air: Air = prepare_air(self.plan, self.snapshot, beams, beams)
 
     def _geometry(self, grid: Numerology) -> Geometry:
         return Geometry(
@@ -89,10 +89,8 @@ class CachedWorld:
 
     def full_buffer(self) -> LinkState:
         """Return a downlink state whose queues never empty."""
-        first_mcs = self.plan.downlink.tables.first_mcs
-        scheduler = self.world.scheduler.start(self.batch, self.num_cells, self.num_ues)
-        state = LinkState.start(self.batch, self.num_ues, self.world.radio.harq.processes, first_mcs, scheduler)
-        state.flow["enqueued"] = _FULL_BUFFER_BYTES
+        state = LinkState.start(self.plan.downlink, self.batch, self.num_ues)
+        state.bearer["enqueued"] = _FULL_BUFFER_BYTES
         return state
 
     def loop(self) -> Callable[[int], LinkState]:
@@ -110,7 +108,7 @@ class CachedWorld:
 
     def sionna_loop(self) -> SionnaSlotLoop:
         """Return Sionna's loop over the same beams, PRB by PRB."""
-        cross = beam_table(self.snapshot, self.serving_cell).cross[0]  # [num_rbgs, num_ues, num_ues]
+        cross = self.air.downlink.beams.cross[0]  # [num_rbgs, num_ues, num_ues]
         by_prb = np.repeat(cross, self.plan.downlink.rbg_prbs, axis=0)
         params, link = self.plan.downlink.params, self.plan.downlink
         return SionnaSlotLoop(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from channel.antenna import AntennaArray
+from channel.antenna import AntennaArray, UeArray
 from channel.geometry import Geometry
 
 OMNI = AntennaArray(rows=1, columns=1, polarization="single", pattern="omni")
@@ -23,6 +23,7 @@ def make_geometry() -> Callable[..., Geometry]:
         azimuth_deg=(0.0,),
         downtilt_deg=0.0,
         array=OMNI,
+        ue_array=UeArray(),
         carrier_hz=3.5e9,
         subband_frequency_hz=(0.0,),
     ) -> Geometry:
@@ -38,6 +39,7 @@ def make_geometry() -> Callable[..., Geometry]:
             ue_velocity_m_s=np.broadcast_to(np.array(ue_velocity_m_s, float), ue_position_m.shape),
             ue_noise_psd_w_hz=3.2e-20,
             gnb_noise_psd_w_hz=1.3e-20,
+            ue_array=ue_array,
         )
 
     return make

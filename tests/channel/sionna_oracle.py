@@ -9,7 +9,7 @@ from channel.tr38901_tables import LOS
 
 
 def sionnas_response(model, geometry, world, *, los):
-    """Return H of Sionna's steps 5 to 12 at the subbands, [ues, cells, antennas, subbands].
+    """Return H of Sionna's steps 5 to 12 at the subbands, [ues, ue antennas, cells, antennas, subbands].
 
     For UEs that stand on anchors, all outdoors or all indoors, and links all in line of sight or all not.
     """
@@ -20,7 +20,7 @@ def sionnas_response(model, geometry, world, *, los):
     branch = np.full(len(ue), 0 if los else 1)
     kind = world.large_scale.kind(ue, branch)
     kinds = world.large_scale.tables.kinds
-    random = _scratch(len(ue), int(kinds[:, 2].max()))
+    random = _scratch(len(ue), int(kinds[:, 2].max()), world.num_waves)
     draw_random(world.anchors.keys(site, kind, position[ue]), kinds[kind, 2].astype(int), *random)
     random[-1][:] += 2 * np.pi * world.anchors._phase(site, kind, position[ue])[:, None, None, None]
     distance = np.linalg.norm(offset[ue, cell, :2], axis=-1)
@@ -36,9 +36,9 @@ def sionnas_response(model, geometry, world, *, los):
         import torch
 
         a, tau = _sionna_cir(model, geometry, by_link, random, spread, k_factor, los, torch)
-    a = a * np.sqrt(gain[0])[..., None, None]
+    a = a * np.sqrt(gain[0])[..., None, None, None]
     phasor = np.exp(-2j * np.pi * tau[..., None] * geometry.subband_frequency_hz)
-    return np.einsum("cupm,cupf->ucmf", a, phasor)
+    return np.einsum("cuprm,cupf->urcmf", a, phasor)
 
 
 def _sionna_cir(model, geometry, by_link, random, spread, k_factor, los, torch):
@@ -80,13 +80,18 @@ def _sionna_cir(model, geometry, by_link, random, spread, k_factor, los, torch):
     rays = rays_of(LSP(ds=ds, asd=asd, asa=asa, sf=torch.ones_like(k), k_factor=k, zsa=zsa, zsd=zsd))
     assert not normals
     assert not signs
-    rays.phases = torch.cat([phase, torch.zeros_like(phase)], dim=-1)
-    omni = tr38901.PanelArray(1, 1, "single", "V", "omni", geometry.carrier_hz)
+    rays.phases = phase if phase.shape[-1] == 4 else torch.cat([phase, torch.zeros_like(phase)], dim=-1)
+    ue = geometry.ue_array
+    columns, kind = (ue.antennas // 2, "VH") if ue.polarization == "dual" else (ue.antennas, "V")
+    ue_panel = tr38901.PanelArray(
+        1, columns, ue.polarization, kind, "omni", geometry.carrier_hz,
+        element_horizontal_spacing=ue.spacing_wavelengths,
+    )  # fmt: skip
     angles = {name: deg_2_rad(getattr(scenario, name)) for name in ("los_aoa", "los_aod", "los_zoa", "los_zod")}
     topology = Topology(
         velocities=scenario.ut_velocities, moving_end="rx", los=scenario.los, distance_3d=scenario.distance_3d,
         tx_orientations=scenario.bs_orientations, rx_orientations=scenario.ut_orientations, **angles,
     )  # fmt: skip
-    cir = ChannelCoefficientsGenerator(geometry.carrier_hz, panel, omni, subclustering=True)
+    cir = ChannelCoefficientsGenerator(geometry.carrier_hz, panel, ue_panel, subclustering=True)
     a, tau = cir(1, 1.0, k, rays, topology, scenario.get_param("cDS") * 1e-9)
-    return a[0, :, :, :, 0, :, 0].numpy(), tau[0].numpy()
+    return a[0, ..., 0].numpy(), tau[0].numpy()

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from channel.antenna import AntennaArray
+from channel.antenna import AntennaArray, UeArray
 
 PATTERN = AntennaArray(pattern="38.901")
 
@@ -55,3 +56,43 @@ def test_slanted_pair_splits_the_power():
     dual = AntennaArray(rows=1, columns=1, polarization="dual", pattern="omni")
     response = dual.response(np.array([1.0, 0.0, 0.0]), np.array(0.0), 0.0)
     np.testing.assert_allclose(np.abs(response) ** 2, [0.5, 0.5])
+
+
+def test_a_horizontal_antenna_takes_what_a_vertical_one_leaves():
+    """Oracle: F_theta^2 + F_phi^2 = 1 at every isotropic port; the slants of a pair are orthogonal (7.3-4, 7.3-5).
+
+    Catches a horizontal component that is not orthogonal to the vertical one, or scaled.
+    """
+    array = AntennaArray(rows=1, columns=1, polarization="dual", pattern="omni")
+    direction = np.random.default_rng(1).normal(size=(50, 3))
+    direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+    azimuth, tilt = np.radians(40.0), np.radians(7.0)
+    heard = np.stack([array.response(direction, azimuth, tilt, wave) for wave in ("vertical", "horizontal")], axis=-1)
+    np.testing.assert_allclose(heard @ heard.swapaxes(1, 2), np.broadcast_to(np.eye(2), (50, 2, 2)), atol=1e-12)
+
+
+def test_a_wave_is_projected_on_the_antennas_that_face_the_panel():
+    """Oracle: fields by hand. Ahead of a panel towards +x a port slanted by z sends (0, sin z, -cos z).
+
+    For the UE, which sees the wave come from -x, zenith grows downwards and azimuth towards -y. Catches a lost sign
+    between the two ends.
+    """
+    array = AntennaArray(rows=1, columns=1, polarization="dual", pattern="omni")
+    sent = np.array([(0.0, np.sin(slant), -np.cos(slant)) for slant in (-np.pi / 4, np.pi / 4)])
+    ahead = np.array([1.0, 0.0, 0.0])
+    for wave, axis in (("vertical", (0.0, 0.0, -1.0)), ("horizontal", (0.0, -1.0, 0.0))):
+        np.testing.assert_allclose(array.response(ahead, np.array(0.0), 0.0, wave), sent @ axis, atol=1e-12)
+
+
+def test_ue_antennas_lie_along_y_around_the_ue():
+    """Oracle: places by hand, in wavelengths. Catches a corner at the UE, another axis and pairs spread out."""
+    np.testing.assert_allclose(UeArray().places(), [[0, 0, 0]])
+    four = UeArray(antennas=4, spacing_wavelengths=0.4)
+    np.testing.assert_allclose(four.places(), [[0, -0.6, 0], [0, -0.2, 0], [0, 0.2, 0], [0, 0.6, 0]])
+    pairs = UeArray(antennas=4, polarization="dual")
+    np.testing.assert_allclose(pairs.places(), [[0, -0.25, 0], [0, 0.25, 0]])
+    assert pairs.waves == ("vertical", "horizontal")
+    with pytest.raises(ValidationError, match="3 antennas do not make cross-polarised pairs; set antennas to an even"):
+        UeArray(antennas=3, polarization="dual")
+    with pytest.raises(ValidationError, match="antennas"):
+        UeArray(antennas=9)

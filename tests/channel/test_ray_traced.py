@@ -53,7 +53,7 @@ def rays_of(model, geometry, seed=1):
 
 def lengths_m(rays, ue=0, cell=0):
     """Return the path lengths of a link, m."""
-    there = np.abs(rays.amplitude[ue, cell, :, 0]) > 0
+    there = np.abs(rays.amplitude[ue, 0, cell, :, 0]) > 0
     return np.sort(rays.delay_s[ue, cell, there]) * SPEED_OF_LIGHT_M_S
 
 

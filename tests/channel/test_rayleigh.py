@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from channel.antenna import AntennaArray
+from channel.antenna import AntennaArray, UeArray
 from channel.rayleigh import Rayleigh
 from channel.units import SPEED_OF_LIGHT_M_S
 
@@ -39,6 +41,19 @@ def test_intervals_ues_and_antennas_are_independent(crowd):
     h = draws(Rayleigh(), crowd, 10)[..., 0]
     for a, b in [(h[1:], h[:-1]), (h[:, 1:], h[:, :-1]), (h[..., 1:], h[..., :-1])]:
         assert np.abs(np.mean(a * b.conj())) < 4 / np.sqrt(a.size)
+
+
+def test_antennas_of_a_ue_are_independent_and_equal(crowd):
+    """Oracle: 3200 draws of each: correlations below 4 / sqrt(n), mean powers within 4 / sqrt(n) of the power law.
+
+    Catches one draw for all antennas of a UE, antennas that are mixed up with the cell's, and power that is split.
+    """
+    geometry, model = replace(crowd, ue_array=UeArray(antennas=4)), Rayleigh(num_taps=2)
+    state = model.start(geometry, 2)
+    h = np.concatenate([model.realise(geometry, state, t * 5e-3, 2)[0].gain[:, :, :, 0, :, 0] for t in range(10)])
+    h = np.moveaxis(h, 2, 0).reshape(4, -1) / np.sqrt(FRIIS_1M * 10**-3.5)  # [antenna, draws]
+    covariance = h @ h.conj().T / h.shape[1]
+    assert np.abs(covariance - np.eye(4)).max() < 4 / np.sqrt(h.shape[1])
 
 
 def test_one_tap_is_flat(crowd):

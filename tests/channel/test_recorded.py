@@ -104,7 +104,7 @@ def test_deepmimo_matrices(tmp_path, world):
     cells = [{"channel": channel, "rx_pos": world.ue_position_m, "tx_pos": world.cell_position_m[0]}]
     half_mhz = np.arange(9) * 0.5e6 + 0.1e6
     bands = {"subcarrier_frequency_hz": half_mhz, "subband_frequency_hz": world.subband_frequency_hz}
-    write_deepmimo(tmp_path / "d.h5", cells, ue_antenna=1, tx_power_w=4.0, **bands)
+    write_deepmimo(tmp_path / "d.h5", cells, ue_antennas=[1], tx_power_w=4.0, **bands)
     model = Recorded(file=str(tmp_path / "d.h5"), beyond="repeat")
     snapshot, _ = model.realise(world, model.start(world, 0), 12.3, 0)
     np.testing.assert_allclose(snapshot.gain[0, :, 0, 0], channel[:, 1, :, ::2] / 2, rtol=1e-6)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import j0
 
-from channel.antenna import AntennaArray
+from channel.antenna import AntennaArray, UeArray
 from channel.cdl import Cdl
 from channel.seeding import stream_key
 from channel.sionna_adapter import sionna_state
@@ -43,17 +43,40 @@ def test_tdl_profiles_have_their_delay_spread(make_geometry, profile, delay_spre
     assert spread == pytest.approx(delay_spread_s, rel=0.08)
 
 
-def test_cdl_equals_sionnas_own_call(make_geometry):
-    """Oracle: Sionna's CDL sampled at rate 1/t with the UE's real velocity. Catches a displacement of wrong sign."""
+def test_tdl_antennas_of_a_ue_are_independent_and_equal(make_geometry):
+    """Oracle: 800 links of unit power: correlations of a tap below 4 / sqrt(n), powers within 4 / sqrt(n)."""
+    geometry = many(make_geometry, 800, ue_array=UeArray(antennas=4))
+    paths = Tdl(profile="B", path_loss_exponent=2.0).realise(geometry, "cpu", 0.0, 4)[0].paths
+    tap = paths.gain[0, :, :, 0, 0, 0].T  # [antenna, num_ues]
+    covariance = tap @ tap.conj().T / 800
+    assert np.abs(covariance / np.trace(covariance) * 4 - np.eye(4)).max() < 4 / np.sqrt(800)
+
+
+@pytest.mark.parametrize(
+    ("ue_array", "sionnas"),
+    [
+        (UeArray(), (1, "single", "V", 0.5)),
+        (UeArray(antennas=2, spacing_wavelengths=0.8), (2, "single", "V", 0.8)),
+        (UeArray(antennas=4, polarization="dual"), (2, "dual", "VH", 0.5)),
+    ],
+)
+def test_cdl_equals_sionnas_own_call(make_geometry, ue_array, sionnas):
+    """Oracle: Sionna's CDL sampled at rate 1/t with the UE's real velocity, UE towards +x as in our worlds.
+
+    Catches a displacement of wrong sign, antennas in another order, and a UE's row along another axis.
+    """
     array = AntennaArray(rows=2, columns=2)
-    geometry = many(make_geometry, 6, array=array)
+    geometry = many(make_geometry, 6, array=array, ue_array=ue_array)
     model = Cdl(profile="C", path_loss_exponent=2.0, coherence_interval_s=0.05)
-    ours = model.realise(geometry, "cpu", 0.05, 3)[0].paths.gain[0, :, 0, 0]
+    ours = model.realise(geometry, "cpu", 0.05, 3)[0].paths.gain[0, :, :, 0]
     with sionna_state(stream_key(3, "cdl"), precision="double"):
         from sionna.phy.channel.tr38901 import CDL, PanelArray
 
-        cell, ue = PanelArray(2, 2, "dual", "cross", "38.901", 3.5e9), PanelArray(1, 1, "single", "V", "omni", 3.5e9)
-        cdl = CDL("C", 100e-9, 3.5e9, ut_array=ue, bs_array=cell, ut_velocity=np.array([1.0, 0, 0]))
-        theirs = cdl(6, 2, 20.0)[0][:, 0, 0, 0, ..., 1].numpy()
+        columns, polarization, kind, spacing = sionnas
+        cell = PanelArray(2, 2, "dual", "cross", "38.901", 3.5e9)
+        ue = PanelArray(1, columns, polarization, kind, "omni", 3.5e9, element_horizontal_spacing=spacing)
+        towards_x = {"ut_velocity": np.array([1.0, 0, 0]), "ut_orientation": np.zeros(3)}
+        theirs = CDL("C", 100e-9, 3.5e9, ut_array=ue, bs_array=cell, **towards_x)(6, 2, 20.0)[0]
+        theirs = theirs[:, 0, :, 0, ..., 1].numpy()
     scale = WAVELENGTH_M / (4 * np.pi) / np.linalg.norm(geometry.offset_at(0.05)[:, 0], axis=-1)
-    np.testing.assert_allclose(ours, theirs * scale[:, None, None], atol=1e-5 * np.abs(ours).max())
+    np.testing.assert_allclose(ours, theirs * scale[:, None, None, None], atol=1e-5 * np.abs(ours).max())

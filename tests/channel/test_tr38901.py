@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from channel.antenna import AntennaArray
+from channel.antenna import AntennaArray, UeArray
 from channel.errors import UserError
 from channel.sionna_adapter import sionna_state
 from channel.tr38901 import Tr38901
@@ -47,19 +47,24 @@ def make_town(make_geometry):
         ({"scenario": "rma", "los": "no"}, {"carrier_hz": 700e6, "cell_height_m": 35.0}),
         ({"scenario": "inh", "los": "no"}, {"cell_height_m": 3.0}),
         ({"scenario": "inf", "los": "yes"}, {"cell_height_m": 8.0}),
+        ({"scenario": "umi", "los": "no"}, {"ue_array": UeArray(antennas=3, spacing_wavelengths=0.7)}),
+        ({"scenario": "umi", "los": "yes"}, {"ue_array": UeArray(antennas=2, polarization="dual")}),
+        ({"scenario": "umi", "los": "no"}, {"ue_array": UeArray(antennas=4, polarization="dual"), "carrier_hz": 28e9}),
+        ({"scenario": "uma", "los": "yes"}, {"ue_array": UeArray(antennas=8, polarization="dual")}),
     ],
 )
 def test_response_at_an_anchor_equals_sionnas(make_town, parameters, geometry):
     """Oracle: Sionna's rays and coefficients (steps 5 to 12) from the same random numbers, to 1e-4 of each link.
 
-    Catches a wrong cluster power, angle, coupling, polarisation, sub-cluster delay, K-factor or steering.
+    Catches a wrong cluster power, angle, coupling, polarisation, sub-cluster delay, K-factor or steering, and at UEs
+    with more antennas their order, direction of arrival, XPR of the horizontal ones and its sign on the direct path.
     """
     town = make_town(**geometry)
     model = Tr38901(weak_below_db=500.0, **parameters)
     world = model.start(town, 7)
-    ours = model.realise(town, world, 0.0, 7)[0].gain[0, :, 0]
+    ours = model.realise(town, world, 0.0, 7)[0].gain[0]
     theirs = sionnas_response(model, town, world, los=model.los == "yes")
-    scale = np.sqrt(np.mean(np.abs(theirs) ** 2, axis=(2, 3), keepdims=True))
+    scale = np.sqrt(np.mean(np.abs(theirs) ** 2, axis=(1, 3, 4), keepdims=True))
     assert np.abs((ours - theirs) / scale).max() < 1e-4
 
 
@@ -87,21 +92,108 @@ def test_tables_equal_sionnas_laws(scenario):
             np.testing.assert_allclose(tables.line_of_sight(row, distance), probability, atol=2e-3)
 
 
+def ten_towns_and_a_drop(make_geometry, num_ues, **arrays):
+    """Return UMi links by our model in ten far towns and by Sionna's own drop, [num_ues, num_rx_ant, num_tx_ant, 64]."""
+    ues, bands_hz = ring(num_ues, 60.0, 600.0), (np.arange(64) - 32) * 0.5e6
+    model, home = Tr38901(), np.arange(num_ues) % 10
+    towns = make_geometry(
+        ues + np.array([9000.0, 0, 0]) * home[:, None], azimuth_deg=np.zeros(10), subband_frequency_hz=bands_hz,
+        cell_position_m=np.column_stack([np.arange(10) * 9000.0, np.zeros(10), np.full(10, 10.0)]), **arrays,
+    )  # fmt: skip
+    ours = model.realise(towns, model.start(towns, 3), 0.0, 3)[0].gain[0, np.arange(num_ues), :, home]
+    drop = make_geometry(ues, subband_frequency_hz=bands_hz, **arrays)
+    return ours, fresh_realisation(drop, 4)[:, :, 0]
+
+
 def test_delay_spreads_and_gains_are_distributed_as_in_sionnas_drops(make_geometry):
     """Oracle: Sionna's own UMi drop (public call): wideband gain and rms delay spread, two-sample KS test."""
-    ues = np.column_stack([ring(400, 60.0, 600.0)])
-    geometry = make_geometry(ues, subband_frequency_hz=(np.arange(64) - 32) * 0.5e6)
-    model = Tr38901()
-    cells = np.column_stack([np.arange(10) * 9000.0, np.zeros(10), np.full(10, 10.0)])  # ten towns
-    home = np.arange(400) % 10
-    towns = make_geometry(
-        ues + np.array([9000.0, 0, 0]) * home[:, None], cell_position_m=cells, azimuth_deg=np.zeros(10),
-        subband_frequency_hz=geometry.subband_frequency_hz,
-    )  # fmt: skip
-    ours = model.realise(towns, model.start(towns, 3), 0.0, 3)[0].gain[0, np.arange(400), 0, home, 0]
-    theirs = fresh_realisation(geometry, 4)[:, 0, 0]
+    ours, theirs = ten_towns_and_a_drop(make_geometry, 400)
     for statistic in (lambda h: np.log(np.mean(np.abs(h) ** 2, axis=-1)), delay_spread_s):
+        assert stats.ks_2samp(statistic(ours[:, 0, 0]), statistic(theirs[:, 0, 0])).pvalue > 0.005
+
+
+@pytest.mark.parametrize("polarization", ["single", "dual"])
+def test_two_by_two_links_are_as_correlated_as_in_sionnas_drops(make_geometry, polarization):
+    """Oracle: Sionna's own UMi drop with the same arrays, two-sample KS tests, p > 0.005, of 400 links each.
+
+    The share of power in the weaker singular value, and the correlation of the UE's antennas over 32 MHz. Half a
+    wavelength apart, or cross-polarised at both ends. Catches antennas that are independent or copies of one another.
+    """
+    columns = 2 if polarization == "single" else 1
+    ours, theirs = ten_towns_and_a_drop(
+        make_geometry, 400, ue_array=UeArray(antennas=2, polarization=polarization),
+        array=AntennaArray(rows=1, columns=columns, polarization=polarization, pattern="omni"),
+    )  # fmt: skip
+    for statistic in (weaker_share, correlation):
         assert stats.ks_2samp(statistic(ours), statistic(theirs)).pvalue > 0.005
+
+
+def weaker_share(response):
+    """Return the share of power in the weaker singular value of [links, 2, 2, bands] at the first band."""
+    power = np.linalg.svd(response[..., 0], compute_uv=False) ** 2
+    return power[:, 1] / power.sum(axis=1)
+
+
+def correlation(response):
+    """Return |correlation| of a UE's first two antennas over the cell's antennas and the bands, [links]."""
+    first, second = np.moveaxis(response[:, :2], 1, 0).reshape(2, len(response), -1)
+    scale = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    return np.abs(np.sum(first * second.conj(), axis=-1)) / scale
+
+
+def test_a_strong_line_of_sight_correlates_antennas_and_scatterers_do_not(make_geometry):
+    """Oracle: a single plane wave has one singular value; with K the diffuse rest holds at most about 1 / (K + 1).
+
+    So a share of about 1 / K at most in the weaker one, and a median of more without a line of sight.
+    """
+    settings = {
+        "subband_frequency_hz": (np.arange(64) - 32) * 0.5e6, "ue_array": UeArray(antennas=2),
+        "array": AntennaArray(rows=1, columns=2, polarization="single", pattern="omni"),
+    }  # fmt: skip
+    geometry = make_geometry(ring(300, 60.0, 400.0), **settings)
+    links = {}
+    for los in ("yes", "no"):
+        model = Tr38901(los=los)
+        world = model.start(geometry, 9)
+        links[los] = model.realise(geometry, world, 0.0, 9)[0].gain[0, :, :, 0]
+        if los == "yes":
+            k_factor = world.large_scale.at(np.arange(300), geometry.ue_position_m, geometry.offset_at(0.0)).k_factor[
+                :, 0
+            ]
+    strong = k_factor > 10**1.3
+    assert strong.sum() > 20
+    assert correlation(links["yes"])[strong].min() > 0.9
+    assert (weaker_share(links["yes"]) < 4 / k_factor)[strong].all()
+    assert np.median(correlation(links["no"])) < 0.8
+    assert np.median(weaker_share(links["no"])) > 5 * np.median(weaker_share(links["yes"])[strong])
+
+
+def test_vertical_antennas_do_not_care_about_horizontal_ones(make_town):
+    """Property: the vertical antennas of cross-polarised pairs hear, bit for bit, what a single-polarised row hears.
+
+    Catches random numbers of horizontal elements that shift the others.
+    """
+    model = Tr38901()
+    heard = {}
+    for array in (UeArray(antennas=2), UeArray(antennas=4, polarization="dual")):
+        town = make_town(ue_array=array)
+        heard[array.polarization] = model.realise(town, model.start(town, 12), 1.435, 12)[0].gain
+    np.testing.assert_array_equal(heard["dual"][:, :, :2], heard["single"])
+
+
+def test_an_antenna_hears_what_a_ue_at_its_place_does(make_geometry):
+    """Oracle: UEs with one antenna where the array's antennas are, near an anchor and without a line of sight.
+
+    Their large-scale parameters differ by centimetres' worth. Catches a row along another axis and a wrong sign.
+    """
+    spacing_m = 0.5 * SPEED_OF_LIGHT_M_S / 3.5e9
+    places = [(40.0, 12.0 + spacing_m * k, 1.5) for k in (-1.5, -0.5, 0.5, 1.5)]
+    model = Tr38901(los="no")
+    alone, row = make_geometry(places), make_geometry([(40.0, 12.0, 1.5)], ue_array=UeArray(antennas=4))
+    ours = model.realise(row, model.start(row, 13), 0.0, 13)[0].gain[0, 0, :, 0, 0, 0]
+    theirs = model.realise(alone, model.start(alone, 13), 0.0, 13)[0].gain[0, :, 0, 0, 0, 0]
+    assert np.abs(ours - theirs).max() < 0.02 * np.abs(theirs).max()
+    assert np.abs(ours[1:] - ours[:-1]).max() > 0.2 * np.abs(ours).max()
 
 
 def ring(num_ues, low_m, high_m, seed=0):

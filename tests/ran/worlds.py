@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,18 +13,19 @@ from channel.geometry import Geometry
 from channel.rayleigh import Rayleigh
 from channel.snapshot import ChannelSnapshot
 from channel.units import thermal_noise_w
-from ran.air import Air, prepare_air
+from ran.air import Air, beams_of, prepare_air
 from ran.energy import GnbPower
 from ran.mac import SCHEDULERS
 from ran.mac.harq import Harq
 from ran.mac.link_adaptation import LinkAdaptation
+from ran.mac.slicing import Slice
 from ran.nodes import DeviceProfile
 from ran.numerology import Numerology
 from ran.phy.power_control import PowerControl
 from ran.plan import SlotPlan
 from ran.rlc import Rlc
 from ran.state import LinkState
-from ran.world import Radio, World
+from ran.world import LEARNING, Radio, World
 
 
 @dataclass
@@ -39,10 +42,13 @@ class SmallWorld:
 
     def link(self) -> LinkState:
         """Return a fresh state of one direction."""
-        batch, cells, ues = self.world.batch, self.world.num_cells, self.world.num_ues
-        scheduler = self.world.scheduler.start(batch, cells, ues)
-        first_mcs = self.plan.downlink.tables.first_mcs
-        return LinkState.start(batch, ues, self.world.radio.harq.processes, first_mcs, scheduler)
+        return LinkState.start(self.plan.downlink, self.world.batch, self.world.num_ues)
+
+    def prepare(self, snapshot: ChannelSnapshot | None = None) -> Air:
+        """Return the air of a snapshot, by default the world's own, with reports that are up to date."""
+        snapshot = snapshot or self.snapshot
+        beams = beams_of(self.plan, snapshot, self.serving_cell)
+        return prepare_air(self.plan, snapshot, beams, beams)
 
 
 def small_world(
@@ -58,6 +64,8 @@ def small_world(
     flat: bool = False,
     radio: Radio | None = None,
     numerology: Numerology | None = None,
+    ue_antennas: int = 1,
+    slices: dict[str, Slice] | None = None,
 ) -> SmallWorld:
     """Return a world in which replica b is drawn from ``seeds[b]`` alone."""
     grid = numerology or Numerology.of(3.5e9, 20e6, 30e3, pattern)
@@ -71,8 +79,8 @@ def small_world(
     )  # fmt: skip
     world = World(
         numerology=grid, geometry=geometry, channel=Rayleigh(), seeds=seeds, scheduler=SCHEDULERS.get(scheduler)(),
-        radio=radio or Radio(33.0, 23.0, LinkAdaptation(), Harq(), PowerControl(), Rlc()),
-        device=DeviceProfile(), gnb_power=GnbPower(),
+        radio=radio or default_radio(),
+        device=DeviceProfile(), gnb_power=GnbPower(), slices=slices or {LEARNING: Slice(share=1.0)},
     )  # fmt: skip
     serving = np.repeat(np.arange(cells, dtype=np.int32), ues_per_cell)
     gains = []
@@ -80,7 +88,7 @@ def small_world(
         rng = np.random.default_rng(seed)
         db = rng.uniform(*loss_db, (ues, cells))
         db[np.arange(ues), serving] -= isolation_db
-        shape = (ues, 1, cells, antennas, 1 if flat else len(frequency_hz))
+        shape = (ues, ue_antennas, cells, antennas, 1 if flat else len(frequency_hz))
         fading = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2.0)
         fading = np.broadcast_to(fading, (*shape[:-1], len(frequency_hz)))
         gains.append(fading * 10 ** (-db / 20.0)[:, None, :, None, None])
@@ -92,7 +100,12 @@ def small_world(
     )  # fmt: skip
     plan = SlotPlan.of(world)
     serving_cell = np.tile(serving, (len(seeds), 1))
-    air = prepare_air(plan, snapshot, snapshot, serving_cell)
-    small = SmallWorld(world, plan, snapshot, serving_cell, air, None, None)  # type: ignore[arg-type]
-    small.downlink, small.uplink = small.link(), small.link()
+    small = SmallWorld(world, plan, snapshot, serving_cell, None, None, None)  # type: ignore[arg-type]
+    small.air, small.downlink, small.uplink = small.prepare(), small.link(), small.link()
     return small
+
+
+def default_radio(**changes: Any) -> Radio:
+    """Return a gNB of 33 dBm and UEs of 23 dBm with default policies and exact reports, but for ``changes``."""
+    radio = Radio(33.0, 23.0, LinkAdaptation(cqi="unquantised"), Harq(), PowerControl(), Rlc())
+    return dataclasses.replace(radio, **changes)

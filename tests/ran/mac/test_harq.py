@@ -20,7 +20,7 @@ def radio(**harq) -> Radio:
 
 
 def downlink_reports(small, slots):
-    small.downlink.flow["enqueued"] = 1 << 40
+    small.downlink.bearer["enqueued"] = 1 << 40
     for slot in range(slots):
         report, _ = run_slot(small.plan, slot, small.air, small.downlink, None)
         if report is not None:
@@ -83,7 +83,7 @@ def test_four_attempts_at_a_ten_percent_target_leave_less_than_a_thousandth():
     small = small_world(ues_per_cell=6, loss_db=(105, 122), isolation_db=0, radio=policy, pattern="D")
     for _ in downlink_reports(small, 6000):
         pass
-    tally = small.downlink.tally[0]
+    tally = small.downlink.tally[0, :, 0]
     assert tally["blocks"].sum() > 10_000
     assert tally["failures"].sum() / tally["blocks"].sum() < 1e-3
     assert 0.05 < tally["first_errors"].sum() / tally["blocks"].sum() < 0.15

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ran.air import radio_threads
-from ran.mac.adaptation_kernels import prb_power
-from ran.phy.beams import beam_table
+from ran.air import beams_of, radio_threads
+from ran.phy.link_kernels import prb_power
 from tests.ran.worlds import small_world
 
 
 def test_cross_gains_equal_the_matrix_products():
     """Oracle: |h_v . w_u|^2 by einsum with w_u = conj(h_u)/||h_u||. Catches a lost conjugate or swapped UE indices."""
     small = small_world(cells=3, ues_per_cell=2, seeds=(1, 2), antennas=8)
-    table = beam_table(small.snapshot, small.serving_cell)
+    table = beams_of(small.plan, small.snapshot, small.serving_cell)
     h = small.snapshot.gain[:, :, 0].astype(np.complex128)  # [batch, num_rx, num_tx, num_tx_ant, num_subbands]
     for b in range(2):
         for u in range(6):
@@ -34,7 +33,7 @@ def test_threads_do_not_change_a_bit():
     tables = []
     for threads in (1, 2):
         with radio_threads(threads):
-            tables.append(beam_table(small.snapshot, small.serving_cell).cross)
+            tables.append(beams_of(small.plan, small.snapshot, small.serving_cell).cross)
     assert (tables[0] == tables[1]).all()
 
 

@@ -1,0 +1,124 @@
+"""The ``flow`` fidelity: rates of a window of slots, held for the stretch of time after it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ran.state import IDLE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ran.fidelity import Fidelity
+    from ran.network import Direction, NetworkState
+
+Key = tuple["Direction", int]
+
+
+@dataclass
+class Stretch:
+    """A window of slots under way, and what was counted when it began.
+
+    Attributes:
+        window_slots: length of a window, a whole number of duplex periods.
+        stretch: windows for which one window stands.
+        period: slots of the duplex period.
+        left: slots until the window is complete.
+        sent: first bytes not sent by every transfer that was there when the window began.
+    """
+
+    window_slots: int
+    stretch: int
+    period: int
+    left: int = 0
+    sent: dict[Key, int] = field(default_factory=dict)
+    symbols: dict[Direction, float] = field(default_factory=dict)
+    counts: list[NDArray[Any]] = field(default_factory=list)
+
+    @staticmethod
+    def begin(fidelity: Fidelity, period: int) -> Stretch:
+        """Return the state before the first window."""
+        window = math.ceil(fidelity.window_slots / period) * period
+        return Stretch(window, fidelity.stretch, period)
+
+    def advance(
+        self,
+        state: NetworkState,
+        flows: dict[Key, NDArray[Any]],
+        symbols: dict[Direction, float],
+        next_slot: int | None,
+    ) -> dict[Key, tuple[int, int]]:
+        """Count one slot; at the end of a window move ``state`` ahead; return the byte ranges that arrived on the way.
+
+        Args:
+            state: after the slot.
+            flows: BEARER_DTYPE [1] of every transfer under way.
+            symbols: OFDM symbols in which transfers used each direction; grows in proportion.
+            next_slot: the next slot in which something happens to the set of transfers, if any.
+        """
+        if self.left == 0 or set(flows) != set(self.sent):
+            self._open(state, flows, symbols)
+            return {}
+        self.left -= 1
+        if self.left > 0:
+            return {}
+        rate = {
+            key: float(row["sent"][0] - self.sent[key]) / self.window_slots for key, row in flows.items()
+        }  # bytes per slot
+        gap = self._gap(state, flows, rate, next_slot)
+        if gap > 0:
+            self._count(state, symbols, gap / self.window_slots)
+            _shift_timers(state, gap)
+            state.slot += gap
+        moved = {}
+        for key, row in flows.items():
+            start = int(row["sent"][0])
+            stop = start + min(int(rate[key] * gap), int(row["enqueued"][0]) - start)
+            row["sent"], row["delivered"] = stop, row["delivered"] + (stop - start)
+            moved[key] = start, stop
+        self._open(state, flows, symbols)
+        return moved
+
+    def _gap(
+        self, state: NetworkState, flows: dict[Key, NDArray[Any]], rate: dict[Key, float], next_slot: int | None
+    ) -> int:
+        """Return the slots to skip, whole duplex periods: until the first transfer runs out of new bytes."""
+        gap = float(self.window_slots * self.stretch)
+        for key, row in flows.items():
+            if rate[key] > 0.0:
+                gap = min(gap, float(row["enqueued"][0] - row["sent"][0]) / rate[key])
+        if next_slot is not None:
+            gap = min(gap, next_slot - state.slot)
+        return max(0, int(gap) // self.period * self.period)
+
+    def _open(self, state: NetworkState, flows: dict[Key, NDArray[Any]], symbols: dict[Direction, float]) -> None:
+        self.left = self.window_slots
+        self.sent = {key: int(row["sent"][0]) for key, row in flows.items()}
+        self.symbols = dict(symbols)
+        self.counts = [array.copy() for array in _counters(state)]
+
+    def _count(self, state: NetworkState, symbols: dict[Direction, float], share: float) -> None:
+        """Let every counter grow by ``share`` of what it grew in the window."""
+        for way, value in self.symbols.items():
+            symbols[way] += share * (symbols[way] - value)
+        for array, before in zip(_counters(state), self.counts, strict=True):
+            for name in array.dtype.names or ():
+                more = share * (array[name] - before[name])
+                array[name] += more if array[name].dtype.kind == "f" else np.rint(more).astype(np.int64)
+
+
+def _counters(state: NetworkState) -> list[NDArray[Any]]:
+    return [array for link in (state.downlink, state.uplink) for array in (link.tally, link.cell)]
+
+
+def _shift_timers(state: NetworkState, slots: int) -> None:
+    """Let what waits on HARQ and RLC timers wait on as if no time had passed."""
+    for link in (state.downlink, state.uplink):
+        busy = link.harq["status"] != IDLE
+        link.harq["due_slot"][busy] += slots
+        link.harq["first_slot"][busy] += slots
+        link.nack["ready_slot"] += slots
