@@ -1,12 +1,15 @@
 """RLC: segmentation, headers, status reports; byte-exact delivery (AM) or delivery with gaps (UM)."""
 
-import zlib
-from collections.abc import Sequence
-from typing import Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from channel.component import Settings
+
+if TYPE_CHECKING:
+    from ran.ranges import Ranges
 
 
 class Rlc(Settings):
@@ -31,50 +34,30 @@ class Rlc(Settings):
         default=30.0, gt=0.0, le=1e5, description="age at which a transfer is abandoned: the radio link failed, s"
     )
 
-    def packetise(self, payload: bytes) -> bytes:
-        """Return the row of SDUs that carries ``payload``: before each piece a header with its index and CRC-32.
+    def stream_bytes(self, payload_bytes: int) -> int:
+        """Return the length of the row of SDUs that carries a payload.
 
-        The header stands for PDCP and UDP/IP; it is ``packet_header_bytes`` long, the SDU ``sdu_bytes`` at most.
+        Every SDU is ``sdu_bytes`` long at most and starts with ``packet_header_bytes``, for PDCP and UDP/IP.
         """
         piece = self.sdu_bytes - self.packet_header_bytes
-        out = bytearray()
-        for index, start in enumerate(range(0, len(payload), piece)):
-            part = payload[start : start + piece]
-            out += _header(index, part, self.packet_header_bytes)
-            out += part
-        return bytes(out)
+        return payload_bytes + -(-payload_bytes // piece) * self.packet_header_bytes
 
-    def reassemble(self, sdus: bytes) -> bytes:
-        """Return the payload of a row of SDUs; raise AssertionError where a header does not match its piece."""
-        return self.reassemble_with_gaps(sdus, ())[0]
+    def receive(self, payload: bytes, arrived: Ranges) -> tuple[bytes, list[tuple[int, int]]]:
+        """Return what comes out of the row of SDUs of ``payload`` when these ranges of it arrived, and its gaps.
 
-    def reassemble_with_gaps(
-        self, sdus: bytes, lost: Sequence[tuple[int, int]]
-    ) -> tuple[bytes, list[tuple[int, int]]]:
-        """Return the payload with zeros for every SDU that lost a byte, and the gaps (start, stop) in it, in order.
-
-        ``lost`` are ranges (start, stop) of the row of SDUs. An SDU of which any byte is missing is discarded
-        (TS 38.322 clause 5.2.2.2: t-Reassembly expires).
+        An SDU of which any byte is missing is discarded (TS 38.322 clause 5.2.2.2: t-Reassembly expires): its piece
+        of the payload is zero, and part of a gap (start, stop).
         """
+        missing = arrived.missing(self.stream_bytes(len(payload)))
+        if not missing:
+            return payload, []
         piece = self.sdu_bytes - self.packet_header_bytes
-        broken = {index for start, stop in lost for index in range(start // self.sdu_bytes, -(-stop // self.sdu_bytes))}
-        out, gaps = bytearray(), []
-        for index, start in enumerate(range(0, len(sdus), self.sdu_bytes)):
-            sdu = sdus[start : start + self.sdu_bytes]
-            part = sdu[self.packet_header_bytes :]
-            if index in broken:
-                begin = index * piece
-                if gaps and gaps[-1][1] == begin:
-                    begin = gaps.pop()[0]
-                gaps.append((begin, index * piece + len(part)))
-                part = bytes(len(part))
-            else:
-                assert sdu[: self.packet_header_bytes] == _header(index, part, self.packet_header_bytes), (
-                    f"SDU {index} is corrupt"
-                )
-            out += part
+        out, gaps = bytearray(payload), list[tuple[int, int]]()
+        for start, stop in missing:
+            first, last = start // self.sdu_bytes, (stop - 1) // self.sdu_bytes
+            begin, end = first * piece, min((last + 1) * piece, len(payload))
+            if gaps and begin <= gaps[-1][1]:
+                begin = gaps.pop()[0]
+            gaps.append((begin, end))
+            out[begin:end] = bytes(end - begin)
         return bytes(out), gaps
-
-
-def _header(index: int, part: bytes, length: int) -> bytes:
-    return (index.to_bytes(4, "little") + zlib.crc32(part).to_bytes(4, "little")).ljust(length, b"\0")[:length]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ran.ranges import Ranges
 from ran.network import DIRECTIONS, Direction, LostRange, Network, NetworkState, StepReport
 from ran.state import IDLE, TALLY_DTYPE
 from ran.stretch import Stretch
@@ -80,20 +81,19 @@ class Exchange:
 
 @dataclass
 class _Flow:
-    """A transfer on its way: the SDUs sent, the SDUs that arrived, and the next slot it may use."""
+    """A transfer on its way: the bytes of its SDUs, those that arrived or are lost, and the first slot it may use."""
 
     transfer: Transfer
-    wire: NDArray[np.uint8]
-    arrived: NDArray[np.uint8]
+    size: int
     order: int
     first_slot: int
-    got: int = 0
-    lost: list[tuple[int, int]] = field(default_factory=list)
+    arrived: Ranges = field(default_factory=Ranges)
+    lost: Ranges = field(default_factory=Ranges)
 
     @property
     def settled(self) -> bool:
         """Whether every byte has arrived or is lost."""
-        return self.got + sum(stop - start for start, stop in self.lost) == len(self.wire)
+        return self.arrived.total + self.lost.total == self.size
 
 
 @dataclass
@@ -165,9 +165,9 @@ class Simulation:
     def _begin(self, state: NetworkState, transfers: Sequence[Transfer]) -> _Running:
         flows = []
         for order, transfer in enumerate(transfers):
-            wire = np.frombuffer(self.world.radio.rlc.packetise(transfer.payload), np.uint8)
+            size = self.world.radio.rlc.stream_bytes(len(transfer.payload))
             first_slot = max(state.slot, math.ceil(transfer.release_s / self.plan.slot_s - 1e-9))
-            flows.append(_Flow(transfer, wire, np.zeros_like(wire), order, first_slot))
+            flows.append(_Flow(transfer, size, order, first_slot))
         keys = [(flow.transfer.direction, flow.transfer.ue) for flow in flows]
         assert len(set(keys)) == len(keys), "one transfer per UE and direction"
         before = {way: (state.link(way).tally.copy(), state.link(way).cell.copy()) for way in DIRECTIONS}
@@ -182,12 +182,12 @@ class Simulation:
         while running.waiting and running.waiting[0].first_slot <= state.slot:
             flow = running.waiting.pop(0)
             transfer = flow.transfer
-            if not len(flow.wire):
+            if flow.size == 0:
                 self._finish(running, flow, state.slot)
                 continue
             row = state.link(transfer.direction).bearer[0, transfer.ue, LEARNING_SLICE]
             # Everything earlier has ended, so the byte counters may start again at an SDU boundary.
-            row["enqueued"], row["sent"], row["delivered"], row["lost"] = len(flow.wire), 0, 0, 0
+            row["enqueued"], row["sent"], row["delivered"], row["lost"] = flow.size, 0, 0, 0
             row["head_s"], row["deadline_s"] = transfer.release_s, transfer.deadline_s
             running.active[transfer.direction, transfer.ue] = flow
 
@@ -210,17 +210,15 @@ class Simulation:
         running.symbols[direction] += symbols
         for ue in np.nonzero(ours & (block["delivered"] + block["lost"] > 0))[0].tolist():
             flow = running.active[direction, ue]
-            start, count = int(block["start"][ue]), int(block["delivered"][ue])
-            flow.arrived[start : start + count] = flow.wire[start : start + count]
-            flow.got += count
-            if block["lost"][ue]:
-                flow.lost.append((start, start + int(block["lost"][ue])))
+            start = int(block["start"][ue])
+            flow.arrived.add(start, start + int(block["delivered"][ue]))
+            flow.lost.add(start, start + int(block["lost"][ue]))
             self._finish_if_settled(state, running, direction, ue)
 
     def _lose(self, state: NetworkState, running: _Running, gone: LostRange) -> None:
         flow = running.active.get((gone.direction, gone.ue))
         if gone.bearer == LEARNING_SLICE and flow is not None:
-            flow.lost.append((gone.start, gone.start + gone.count))
+            flow.lost.add(gone.start, gone.start + gone.count)
             self._finish_if_settled(state, running, gone.direction, gone.ue)
 
     def _finish_if_settled(self, state: NetworkState, running: _Running, direction: Direction, ue: int) -> None:
@@ -231,7 +229,7 @@ class Simulation:
             self._finish(running, flow, state.slot)
 
     def _finish(self, running: _Running, flow: _Flow, end_slot: int) -> None:
-        payload, gaps = self.world.radio.rlc.reassemble_with_gaps(flow.arrived.tobytes(), flow.lost)
+        payload, gaps = self.world.radio.rlc.receive(flow.transfer.payload, flow.arrived)
         self._record(running, flow, payload, tuple(gaps), end_slot)
 
     def _record(
@@ -272,9 +270,7 @@ class Simulation:
         next_slot = min(events + [flow.first_slot for flow in running.waiting[:1]], default=None)
         skipped = running.stretch.advance(state, flows, running.symbols, next_slot)
         for key, (start, stop) in skipped.items():
-            flow = running.active[key]
-            flow.arrived[start:stop] = flow.wire[start:stop]
-            flow.got += stop - start
+            running.active[key].arrived.add(start, stop)
 
     def _account(self, state: NetworkState, running: _Running, count: int) -> Exchange:
         symbol_s = self.plan.symbol_s

@@ -51,71 +51,87 @@ def pair_users(  # type: ignore[no-untyped-def]
     """
     batch, cells, groups, streams = owner.shape
     most = members.shape[2] - 1
+    snr = np.empty(h.shape[2])  # of a channel of norm 1 with all power, by UE
     norm = np.empty(most)
     projection = np.empty((most, streams), np.complex128)  # h_i h_j^H of every candidate i and stream j
-    open_to = np.empty(most, np.bool_)
+    eligible = np.empty(most, np.bool_)
     inverse = np.empty((streams, streams), np.complex128)  # of the Gram matrix of the streams' channels
-    spread = np.empty(streams, np.complex128)
-    best_spread = np.empty(streams, np.complex128)
-    chosen = np.empty(streams, np.int64)
+    spread = np.empty((2, streams), np.complex128)  # of the candidate at hand, and of the best
     for b in range(batch):
         for c in range(cells):
-            count = members[b, c, 0]
+            listed = members[b, c, 1 : members[b, c, 0] + 1]
             for r in range(groups):
-                owner[b, c, r, 1:] = -1
-                first = owner[b, c, r, 0]
+                group = owner[b, c, r]
+                group[1:] = -1
+                first = group[0]
                 own = 0.0 if first < 0 else squared_norm(h[b, r, first])
                 if own == 0.0:
                     continue
-                for i in range(count):
-                    u = members[b, c, i + 1]
+                for i in range(len(listed)):
+                    u = listed[i]
                     norm[i] = squared_norm(h[b, r, u])
-                    open_to[i] = need_bits[b, u] > 0.0 and pending[b, u] == -1 and u != first and norm[i] > 0.0
-                chosen[0] = first
+                    eligible[i] = need_bits[b, u] > 0.0 and pending[b, u] == -1 and u != first and norm[i] > 0.0
+                    snr[u] = power_w / noise_w[b, u, r]
+                snr[first] = power_w / noise_w[b, first, r]
                 inverse[0, 0] = 1.0 / own
-                size = 1
-                latest = own
-                value = weight[b, first] * efficiency(own, power_w / noise_w[b, first, r], peak_efficiency)
-                while size < streams:
-                    best = -1
-                    best_value = value
-                    best_gain = 0.0
-                    for i in range(count):
-                        if not open_to[i]:
-                            continue
-                        u = members[b, c, i + 1]
-                        inner = inner_product(h[b, r, u], h[b, r, chosen[size - 1]])
-                        bound = correlation_limit * correlation_limit * norm[i] * latest
-                        if inner.real * inner.real + inner.imag * inner.imag >= bound:
-                            open_to[i] = False
-                            continue
-                        projection[i, size - 1] = inner
-                        gain = orthogonal_gain(inverse, projection[i], norm[i], size, spread)
-                        if gain <= 1e-6 * norm[i]:
-                            continue
-                        share = power_w / (size + 1)
-                        total = weight[b, u] * efficiency(gain, share / noise_w[b, u, r], peak_efficiency)
-                        for j in range(size):
-                            v = chosen[j]
-                            left = stream_gain(inverse, spread, gain, j)
-                            total += weight[b, v] * efficiency(left, share / noise_w[b, v, r], peak_efficiency)
-                        if total > best_value:
-                            best, best_value, best_gain = i, total, gain
-                            best_spread[:size] = spread[:size]
-                    if best < 0:
-                        break
-                    extend(inverse, best_spread, best_gain, size)
-                    chosen[size] = members[b, c, best + 1]
-                    owner[b, c, r, size] = chosen[size]
-                    open_to[best] = False
-                    latest = norm[best]
-                    value = best_value
-                    size += 1
+                work = (norm, projection, eligible, inverse, spread)
+                size = fill_group(group, listed, h[b, r], weight[b], snr, correlation_limit, peak_efficiency, own, work)
                 for j in range(1, size):
-                    v = chosen[j]
-                    snr = power_w / size / noise_w[b, v, r]
-                    bits = efficiency(1.0 / inverse[j, j].real, snr, peak_efficiency)
+                    v = group[j]
+                    bits = efficiency(1.0 / inverse[j, j].real, snr[v] / size, peak_efficiency)
                     need_bits[b, v] -= bits * re_per_prb * rbg_prbs[r]
+
+
+@numba.njit(cache=True)
+def fill_group(group, listed, h, weight, snr, correlation_limit, peak_efficiency, own, work):  # type: ignore[no-untyped-def]
+    """Add streams to one group while its value grows; return their number. ``own`` is ||h||^2 of stream 0."""
+    norm, _, _, inverse, spread = work
+    value = weight[group[0]] * efficiency(own, snr[group[0]], peak_efficiency)
+    bound = correlation_limit * correlation_limit * own
+    size = 1
+    while size < len(group):
+        best, value, gain = best_partner(group[:size], listed, h, weight, snr, bound, peak_efficiency, value, work)
+        if best < 0:
+            break
+        extend(inverse, spread[1], gain, size)
+        group[size] = listed[best]
+        bound = correlation_limit * correlation_limit * norm[best]
+        size += 1
+    return size
+
+
+@numba.njit(cache=True)
+def best_partner(group, listed, h, weight, snr, bound, peak_efficiency, value, work):  # type: ignore[no-untyped-def]
+    """Return the position in ``listed`` of the UE that raises ``value`` most, or -1, the new value and the UE's gain.
+
+    Candidates whose squared inner product with the last stream reaches ``bound`` times their squared norm drop out;
+    that includes the last stream itself.
+    """
+    norm, projection, eligible, inverse, spread = work
+    size = len(group)
+    best = -1
+    best_gain = 0.0
+    for i in range(len(listed)):
+        if not eligible[i]:
+            continue
+        u = listed[i]
+        inner = inner_product(h[u], h[group[size - 1]])
+        if inner.real * inner.real + inner.imag * inner.imag >= bound * norm[i]:
+            eligible[i] = False
+            continue
+        projection[i, size - 1] = inner
+        gain = orthogonal_gain(inverse, projection[i], norm[i], size, spread[0])
+        if gain <= 1e-6 * norm[i]:
+            continue
+        total = weight[u] * efficiency(gain, snr[u] / (size + 1), peak_efficiency)
+        for j in range(size):
+            v = group[j]
+            left = stream_gain(inverse, spread[0], gain, j)
+            total += weight[v] * efficiency(left, snr[v] / (size + 1), peak_efficiency)
+        if total > value:
+            best, value, best_gain = i, total, gain
+            spread[1, :size] = spread[0, :size]
+    return best, value, best_gain
 
 
 @numba.njit(cache=True, inline="always")

@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from channel import ray_tracing_files
-from channel.antenna import AntennaArray
+from channel.antenna import AntennaArray, UeArray
 from channel.errors import UserError
 from channel.free_space import FreeSpace
 from channel.llvm import find_llvm, llvm_libraries
@@ -98,7 +99,7 @@ def test_reflectors_have_the_image_methods_paths(make_geometry):
 
 @needs_llvm
 def test_line_of_sight_is_friis_and_every_port_is_free_space(make_geometry):
-    """Oracles: Friis' formula at one isotropic antenna; the free-space model at each port of a tilted panel."""
+    """Oracles: Friis' formula at one isotropic antenna; free space between all ports of a tilted panel and of UEs."""
     place = {"cell_position_m": [(-10.0, 2.0, 5.0)]}
     ue_m = [(-3.0, 1.0, 1.5), (-12.0, 5.0, 1.5), (-5.0, -8.0, 2.0)]
     only_direct = RayTraced(scene="double_reflector", interactions=("line_of_sight",), samples=100)
@@ -111,6 +112,7 @@ def test_line_of_sight_is_friis_and_every_port_is_free_space(make_geometry):
     panel = make_geometry(
         ue_m, **place, azimuth_deg=[30.0], downtilt_deg=6.0, array=AntennaArray(rows=2, columns=3),
         ue_velocity_m_s=(1.0, 0.5, 0.0), subband_frequency_hz=(np.arange(5) - 2) * 4e6,
+        ue_array=UeArray(antennas=4, polarization="dual"),
     )  # fmt: skip
     state = only_direct.start(panel, 1)
     for time_s, error in ((0.0, 1e-3), (0.01, 1e-2), (3.0, 1e-3)):
@@ -193,6 +195,22 @@ def test_what_is_cached_depends_on_every_input(canyon, make_geometry, cache):
         assert len(list((cache / "paths").glob("*.npz"))) == files
     base.start(make_geometry(canyon.ue_position_m, cell_position_m=[(-60, 0, 20)]), 1)
     assert len(list((cache / "paths").glob("*.npz"))) == 5
+    for ue_array, files in ((UeArray(antennas=2), 5), (UeArray(antennas=2, polarization="dual"), 6)):
+        base.start(replace(canyon, ue_array=ue_array), 1)  # antennas in a row see what was solved for one
+        assert len(list((cache / "paths").glob("*.npz"))) == files
+
+
+@needs_llvm
+def test_antennas_of_a_ue_are_where_they_say(canyon):
+    """Oracle: UEs with one antenna at the places of a row's, solved there: phases agree within 0.05 rad or so."""
+    row = replace(canyon, ue_array=UeArray(antennas=2), subband_frequency_hz=np.zeros(1))
+    model = RayTraced(**CANYON)
+    ours = model.realise(row, model.start(row, 1), 0.0, 1)[0].gain[0, :, :, :, 0, 0]
+    for antenna, place_m in enumerate(SPEED_OF_LIGHT_M_S / 3.5e9 * row.ue_array.places()):
+        alone = replace(row, ue_array=UeArray(), ue_position_m=row.ue_position_m + place_m)
+        theirs = model.realise(alone, model.start(alone, 1), 0.0, 1)[0].gain[0, :, 0, :, 0, 0]
+        assert (np.abs(ours[:, antenna] - theirs) / np.abs(ours).mean(axis=1)).mean() < 0.05
+    assert (np.abs(ours[:, 1] - ours[:, 0]) / np.abs(ours).mean(axis=1)).mean() > 0.3
 
 
 @needs_llvm

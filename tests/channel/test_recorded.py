@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
 
+from channel.antenna import AntennaArray, UeArray
 from channel.errors import UserError
 from channel.rayleigh import Rayleigh
 from channel.recorded import Recorded
@@ -66,8 +69,6 @@ def arrays(num_times=4, num_rx=2, num_ant=3, num_subbands=5, seed=0):
 
 @pytest.fixture
 def world(make_geometry):
-    from channel.antenna import AntennaArray
-
     return make_geometry(
         [(50.0, 0.0, 1.5), (0.0, 60.0, 1.5)],
         array=AntennaArray(rows=3, columns=1, polarization="single"),
@@ -109,6 +110,13 @@ def test_deepmimo_matrices(tmp_path, world):
     snapshot, _ = model.realise(world, model.start(world, 0), 12.3, 0)
     np.testing.assert_allclose(snapshot.gain[0, :, 0, 0], channel[:, 1, :, ::2] / 2, rtol=1e-6)
     np.testing.assert_array_equal(snapshot.ue_position_m[0], world.ue_position_m)
+    two = replace(world, ue_array=UeArray(antennas=2))
+    with pytest.raises(UserError, match=r"has 1 antennas per UE, but the scenario has 2; change ues.antenna or record"):
+        model.start(two, 0)
+    write_deepmimo(tmp_path / "two.h5", cells, ue_antennas=[1, 0], **bands)
+    both = Recorded(file=str(tmp_path / "two.h5"), beyond="repeat")
+    gain = both.realise(two, both.start(two, 0), 0.0, 0)[0].gain
+    np.testing.assert_allclose(gain[0, :, :, 0], channel[:, ::-1, :, ::2], rtol=1e-6)
     with pytest.raises(UserError, match="do not reach every subband"):
         write_deepmimo(tmp_path / "e.h5", cells, **{**bands, "subcarrier_frequency_hz": half_mhz / 4})
 

@@ -63,12 +63,15 @@ def test_tdl_antennas_of_a_ue_are_independent_and_equal(make_geometry):
 def test_cdl_equals_sionnas_own_call(make_geometry, ue_array, sionnas):
     """Oracle: Sionna's CDL sampled at rate 1/t with the UE's real velocity, UE towards +x as in our worlds.
 
-    Catches a displacement of wrong sign, antennas in another order, and a UE's row along another axis.
+    Catches a displacement of wrong sign, antennas in another order or mixed up with cells, and a UE's row along
+    another axis.
     """
-    array = AntennaArray(rows=2, columns=2)
-    geometry = many(make_geometry, 6, array=array, ue_array=ue_array)
+    geometry = many(
+        make_geometry, 3, array=AntennaArray(rows=2, columns=2), ue_array=ue_array,
+        cell_position_m=[(0, 0, 10), (900, 0, 10)], azimuth_deg=[0, 0],
+    )  # fmt: skip
     model = Cdl(profile="C", path_loss_exponent=2.0, coherence_interval_s=0.05)
-    ours = model.realise(geometry, "cpu", 0.05, 3)[0].paths.gain[0, :, :, 0]
+    ours = model.realise(geometry, "cpu", 0.05, 3)[0].paths.gain[0]  # [3, num_rx_ant, 2, num_tx_ant, num_paths]
     with sionna_state(stream_key(3, "cdl"), precision="double"):
         from sionna.phy.channel.tr38901 import CDL, PanelArray
 
@@ -78,5 +81,7 @@ def test_cdl_equals_sionnas_own_call(make_geometry, ue_array, sionnas):
         towards_x = {"ut_velocity": np.array([1.0, 0, 0]), "ut_orientation": np.zeros(3)}
         theirs = CDL("C", 100e-9, 3.5e9, ut_array=ue, bs_array=cell, **towards_x)(6, 2, 20.0)[0]
         theirs = theirs[:, 0, :, 0, ..., 1].numpy()
-    scale = WAVELENGTH_M / (4 * np.pi) / np.linalg.norm(geometry.offset_at(0.05)[:, 0], axis=-1)
-    np.testing.assert_allclose(ours, theirs * scale[:, None, None, None], atol=1e-5 * np.abs(ours).max())
+    scale = WAVELENGTH_M / (4 * np.pi) / np.linalg.norm(geometry.offset_at(0.05), axis=-1)  # [num_ues, num_cells]
+    theirs = scale[:, :, None, None, None] * theirs.reshape(3, 2, *theirs.shape[1:])
+    for cell in range(2):
+        np.testing.assert_allclose(ours[:, :, cell], theirs[:, cell], atol=1e-5 * np.abs(ours[:, :, cell]).max())

@@ -153,6 +153,16 @@ def test_hard_channels_give_finite_precoders_of_full_power(name, dtype, noise_w,
 
 
 @every_precoder
+@both_precisions
+def test_without_power_or_in_endless_noise_nothing_breaks(name, dtype):
+    """Property: P = 0 gives a zero matrix; a ratio of noise to signal beyond single precision still the full power."""
+    h = rayleigh(4, 3, 6, seed=11, dtype=dtype)
+    assert (precode(name, h, power_w=0.0) == 0).all()
+    power = total_power(precode(name, 1e-12 * h, noise_w=1e20))
+    torch.testing.assert_close(power, torch.full((4,), POWER_W, dtype=dtype.to_real()), atol=1e-5, rtol=0)
+
+
+@every_precoder
 def test_components_travel(name):
     """Properties: pickle and YAML round trips give an equal component, of the registered name."""
     precoder = PRECODERS.get(name)(power_constraint="per_antenna")

@@ -106,7 +106,7 @@ def test_no_byte_is_lost_or_created_across_changes_of_cell(
             expected[start:stop] = bytes(stop - start)
         assert delivery.payload == bytes(expected)
         assert (mode == "um" and tally["lost_bytes"][transfer.ue] > 0) == bool(delivery.gaps)
-        wire = len(world.radio.rlc.packetise(transfer.payload))
+        wire = world.radio.rlc.stream_bytes(len(transfer.payload))
         assert tally["delivered_bytes"][transfer.ue] + tally["lost_bytes"][transfer.ue] == wire
 
 

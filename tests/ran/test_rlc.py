@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ran.ranges import Ranges
 from ran.rlc import Rlc
 from ran.rlc_kernels import add_range, fill_block, next_range, take_range
 from ran.state import BEARER_DTYPE, NACK_CAPACITY, NACK_DTYPE, UE_DTYPE
@@ -55,27 +56,6 @@ def test_headers_by_hand():
     assert fill_block(10_000, 0, 3000, 1500) == (3000, 12)
 
 
-@given(
-    payload=st.binary(max_size=8000), sdu=st.integers(240, 2000), header=st.integers(0, 60),
-)  # fmt: skip
-def test_reassembly_returns_the_payload(payload, sdu, header):
-    """Property: reassemble(packetise(x)) is x, and every SDU but the last is full."""
-    rlc = Rlc(sdu_bytes=sdu, packet_header_bytes=header)
-    wire = rlc.packetise(payload)
-    assert rlc.reassemble(wire) == payload
-    assert len(wire) == len(payload) + header * -(-len(payload) // (sdu - header))
-
-
-@given(position=st.integers(0, 5999), flip=st.integers(1, 255))
-def test_a_changed_byte_is_noticed(position, flip):
-    """Property: any corrupted byte fails the header check. Catches a reassembly that trusts the network."""
-    rlc = Rlc()
-    wire = bytearray(rlc.packetise(bytes(range(256)) * 24))
-    wire[position % len(wire)] ^= flip
-    with pytest.raises(AssertionError, match="corrupt"):
-        rlc.reassemble(bytes(wire))
-
-
 def test_lost_ranges_go_first_and_in_order():
     """Oracle: hand-made queue. New data wait while a reported loss is ready; one not yet reported is not sent."""
     ue, bearer = np.zeros((1, 1), UE_DTYPE), np.zeros((1, 1, 2), BEARER_DTYPE)
@@ -108,22 +88,56 @@ def test_ranges_that_touch_become_one_and_a_full_list_says_so():
     assert add_range(ue, nack, 0, 0, 0, 1005, 5, 0), "it touches a range, so it needs no room"
 
 
-@given(size=st.integers(1, 20_000), cuts=st.lists(st.tuples(st.integers(0, 22_000), st.integers(1, 900)), max_size=5))
-def test_gaps_are_whole_packets_and_zero(size, cuts):
-    """Property: every lost byte's SDU is a gap of zeros, all other bytes are the payload's. Catches bytes made up."""
-    rlc = Rlc(mode="um")
+@given(
+    size=st.integers(0, 20_000), sdu=st.integers(240, 3000), header=st.integers(0, 200),
+    cuts=st.lists(st.tuples(st.integers(0, 25_000), st.integers(1, 900)), max_size=6),
+)  # fmt: skip
+def test_what_comes_out_is_what_arrived_and_zeros(size, sdu, header, cuts):
+    """Oracle: a byte-by-byte receiver. Without losses the payload itself comes out; an SDU with a hole is a gap."""
+    rlc = Rlc(mode="um", sdu_bytes=sdu, packet_header_bytes=header)
     payload = bytes(np.random.default_rng(size).integers(1, 256, size, dtype=np.uint8))
-    wire = bytearray(rlc.packetise(payload))
-    lost = [(start, min(start + count, len(wire))) for start, count in cuts if start < len(wire)]
-    for start, stop in lost:
-        wire[start:stop] = bytes(stop - start)
-    got, gaps = rlc.reassemble_with_gaps(bytes(wire), lost)
-    piece = rlc.sdu_bytes - rlc.packet_header_bytes
-    missing = {n for start, stop in lost for n in range(start // rlc.sdu_bytes, (stop - 1) // rlc.sdu_bytes + 1)}
-    expected = b"".join(
-        bytes(len(payload[at : at + piece])) if at // piece in missing else payload[at : at + piece]
-        for at in range(0, size, piece)
-    )
-    assert got == expected
-    assert all(not any(got[start:stop]) for start, stop in gaps)
-    assert sum(stop - start for start, stop in gaps) == sum(len(payload[n * piece : (n + 1) * piece]) for n in missing)
+    # Where each byte of the row of SDUs comes from: an offset of the payload, or -1 in a header.
+    piece = sdu - header
+    source: list[int] = []
+    for start in range(0, size, piece):
+        source += [-1] * header + list(range(start, min(start + piece, size)))
+    assert rlc.stream_bytes(size) == len(source)
+    there = np.ones(len(source), bool)
+    for start, count in cuts:
+        there[start : start + count] = False
+    arrived = Ranges()
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], there.astype(int), [0]])))
+    for start, stop in edges.reshape(-1, 2)[::-1].tolist():
+        arrived.add(start, stop)
+    expected = bytearray(size)
+    for start in range(0, len(source), sdu):
+        if there[start : start + sdu].all():
+            for offset in source[start : start + sdu]:
+                if offset >= 0:
+                    expected[offset] = payload[offset]
+    got, gaps = rlc.receive(payload, arrived)
+    assert got == bytes(expected)
+    inside = np.zeros(size, bool)
+    for start, stop in gaps:
+        assert not inside[start:stop].any()
+        inside[start:stop] = True
+    assert not any(np.frombuffer(got, np.uint8)[inside])
+    assert all(np.frombuffer(got, np.uint8)[~inside])
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), max_size=30))
+def test_ranges_are_a_set_of_bytes(pieces):
+    """Oracle: Python's set. Catches a join of ranges that do not touch, and a byte that is counted twice."""
+    ranges, bytes_there = Ranges(), set()
+    for start, count in pieces:
+        new = set(range(start, start + count))
+        if new & bytes_there:
+            with pytest.raises(AssertionError, match="arrived twice"):
+                ranges.add(start, start + count)
+            continue
+        ranges.add(start, start + count)
+        bytes_there |= new
+    assert {offset for start, stop in ranges for offset in range(start, stop)} == bytes_there
+    assert ranges.total == len(bytes_there)
+    assert {o for a, b in ranges.missing(80) for o in range(a, b)} == set(range(80)) - bytes_there
+    assert all(a[1] < b[0] for a, b in zip(list(ranges), list(ranges)[1:], strict=False)), "touching ranges are joined"

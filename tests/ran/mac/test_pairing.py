@@ -71,6 +71,15 @@ def test_power_that_must_be_shared_can_forbid_pairing():
     assert Cell.of(channels, noise_w=0.01).pair() == [0, 1]
 
 
+def test_the_scheduled_ue_counts_though_it_waits_for_nothing_new():
+    """Oracle: unlisted UE 0 at SNR 0.2: 2 log2(1.1) = 0.275 beats log2(1.2) = 0.263; its SNR is 100 in replica 0."""
+    cell = Cell.batch(np.tile(np.eye(2, dtype=np.complex64), (2, 1, 1, 1)), streams=2)
+    cell.noise_w[1] = 5.0
+    cell.members[1, 0, :2] = [1, 1]
+    cell.pair()
+    assert cell.owner[1, 0, 0].tolist() == [0, 1]
+
+
 def test_the_peak_efficiency_bounds_what_a_stream_is_worth():
     """Oracle: two partners orthogonal to UE 0, of which only the price differs once both reach the highest MCS."""
     cell = Cell.of([[1, 0], [0, 10], [0, 5]])

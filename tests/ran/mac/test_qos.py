@@ -51,9 +51,9 @@ def test_without_packets_it_is_proportional_fair():
 def late_fractions(scheduler, *, slots=6000):
     """Return which fraction of the delay-critical packets came after their budget, and mean rates, bits per slot.
 
-    A cell of 10 groups of 1000 bits carries two delay-critical bearers (5QI 84: priority 24, 30 ms) with 2000 bits every
-    other slot, and 20 elastic ones (5QI 9) that never empty: 10 with queues that have been waiting since the beginning
-    and 10 full buffers without packets.
+    A cell of 10 groups of 1000 bits carries two delay-critical bearers (5QI 84: priority 24, 30 ms) with 2000 bits
+    every other slot, and 20 elastic ones (5QI 9) that never empty: 10 with queues that have been waiting since the
+    beginning and 10 full buffers without packets.
     """
     critical, elastic = 2, 20
     bearer = idle_bearers(1, critical + elastic)
