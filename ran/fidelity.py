@@ -20,5 +20,5 @@ class Fidelity(Settings):
     mode: Literal["slot", "flow"] = Field(
         default="slot", description="slot: every slot; flow: windows of slots that stand for long stretches"
     )
-    window_slots: int = Field(default=40, ge=10, le=10_000, description="slots of a window (flow)")
+    window_slots: int = Field(default=100, ge=10, le=10_000, description="slots of a window (flow)")
     stretch: int = Field(default=80, ge=1, le=10_000, description="windows for which one window stands (flow)")

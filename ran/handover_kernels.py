@@ -28,7 +28,8 @@ MOBILITY_DTYPE = np.dtype(
         ("ping_pongs", "i8"),  # handovers back to last_cell
         ("failures", "i8"),  # radio link failures
         ("last_cell", "i4"),  # the cell before this one, -1 where there was none
-        ("initialised", "i4"),  # 0 before the first measurement
+        ("seen", "i4"),  # measurements since the filter started
+        ("after_gap", "i4"),  # 1 while the first decision after a long gap is still to be made
     ],
     align=True,
 )
@@ -93,6 +94,7 @@ def measure(
     sinr: NDArray[np.float64],
     now_s: float,
     previous_s: float,
+    settle: int = 1,
 ) -> NDArray[np.int8]:
     """Measure, and move the UEs that must move; return NONE, HANDOVER or REESTABLISHMENT, int8 [batch, num_ues].
 
@@ -106,8 +108,8 @@ def measure(
       is re-established on the strongest cell after ``reestablishment_s``.
 
     Nothing is decided for a UE while it is interrupted. After a gap longer than a second and the time to trigger
-    (idle air is skipped) the filter starts from the present measurement, and event A3 moves a UE at once, without
-    interruption: it would have moved in the gap. A cell that is not received (power zero, negative or NaN) is never
+    (idle air is skipped) the filter starts again as the mean of what is measured now, and after ``settle`` measurements
+    event A3 moves a UE at once, without interruption: it would have moved in the gap. A cell that is not received (power zero, negative or NaN) is never
     chosen; where none is, re-establishment tries the old cell again. An SINR of NaN counts as zero.
 
     Args:
@@ -128,7 +130,7 @@ def measure(
     new_share = 1.0 / 2.0 ** (settings.filter_coefficient / 4.0)
     weight = 1.0 if restart else 1.0 - (1.0 - new_share) ** (gap_s / _FILTER_PERIOD_S)
     _measure(
-        _params(settings), now_s, weight, restart, state.ue, state.rsrp_db, state.entered_s, serving_cell, rsrp_w,
+        _params(settings), now_s, weight, restart, settle, state.ue, state.rsrp_db, state.entered_s, serving_cell, rsrp_w,
         sinr, changes,
     )  # fmt: skip
     return changes
@@ -148,6 +150,7 @@ def _measure(
     now_s: float,
     weight: float,
     restart: bool,
+    settle: int,
     ue: Any,
     rsrp_db: Any,
     entered_s: Any,
@@ -161,15 +164,18 @@ def _measure(
     for b in range(batch):
         for u in range(ues):
             row, power_db, since_s = ue[b, u], rsrp_db[b, u], entered_s[b, u]
-            after_gap = restart and row.initialised == 1
-            if restart or row.initialised == 0:
+            if restart or row.seen == 0:
+                row.after_gap = row.seen > 0
+                row.seen = 0
                 power_db[:] = -np.inf
                 since_s[:] = np.nan
                 row.bad_since_s = np.nan
-                row.initialised = 1
-            _filter(weight, rsrp_w[b, u], power_db)
-            if now_s < row.blocked_until_s - _ROUNDING_S:
+            row.seen += 1
+            after_gap = row.after_gap == 1
+            _filter(max(weight, 1.0 / row.seen) if after_gap else weight, rsrp_w[b, u], power_db)
+            if now_s < row.blocked_until_s - _ROUNDING_S or (after_gap and row.seen < settle):
                 continue
+            row.after_gap = 0
             serving = serving_cell[b, u]
             target = _a3_target(p, now_s, 0.0 if after_gap else p.time_to_trigger_s, serving, power_db, since_s)
             if target >= 0:

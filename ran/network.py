@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ran.world import World
 
 Direction = Literal["downlink", "uplink"]
+_SETTLE_S = 0.05
 DIRECTIONS: tuple[Direction, Direction] = ("downlink", "uplink")
 
 
@@ -200,12 +201,20 @@ class Network:
         sinr = power_w * own * now.gain.shape[4] / interference_w
         serving_cell = state.serving_cell.copy()
         before_s, state.measured_s[0] = float(state.measured_s[0]), now_s
-        changes = measure(self.world.handover, state.mobility, serving_cell, power_w * gain, sinr, now_s, before_s)
+        changes = measure(
+            self.world.handover, state.mobility, serving_cell, power_w * gain, sinr, now_s, before_s, self._settle_count()
+        )
         if not changes.any():
             return ()
         state.serving_cell = serving_cell
         self._beams = {}
         return self._flush(state, np.argwhere(changes != NONE))
+
+    def _settle_count(self) -> int:
+        """Return how many measurements are averaged after a gap: 50 ms worth, no more than five or a window has."""
+        fidelity = self.world.fidelity
+        window_s = fidelity.window_slots * self.plan.slot_s if fidelity.mode == "flow" else _SETTLE_S
+        return int(np.clip(min(window_s, _SETTLE_S) / self.world.channel.coherence_interval_s, 1, 5))
 
     def _flush(self, state: NetworkState, moved: NDArray[np.int64]) -> tuple[LostRange, ...]:
         """Empty the HARQ buffers of UEs (replica, UE) that leave their cell and block them until they have arrived."""

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ran.metrics.files import FIGURES
-from ran.metrics.results import Results, load
+from channel.errors import UserError
+from ran.metrics.files import FIGURES, KPIS
+from ran.metrics.kpis import NetworkKpis, background_rows, mobility_text, network_rows
+from ran.metrics.results import Results, load, read_network, read_scenario
 from ran.metrics.text import count, duration, percent, summary_rows, with_prefix
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def report(run_dir: str | Path) -> list[Path]:
     from ran.metrics.figure_style import save, styled
 
     results = load(run_dir)
-    dpi = int(results.scenario.get("report", {}).get("dpi", 130))
+    dpi = _dpi(results.scenario)
     directory = results.path / FIGURES
     directory.mkdir(exist_ok=True)
     paths = []
@@ -37,7 +39,43 @@ def report(run_dir: str | Path) -> list[Path]:
                 _headline(figure, results)
             paths.append(directory / f"{name}.png")
             save(figure, paths[-1], dpi)
+    if results.network is not None:
+        paths.append(report_network(run_dir))
     return paths
+
+
+def report_network(run_dir: str | Path) -> Path:
+    """Draw the figure of a network, measured alone or shared with learning, and return its path.
+
+    Raises:
+        UserError: there are no indicators of a network, or a file is damaged.
+    """
+    from ran.metrics.figure_style import save, styled
+    from ran.metrics.network_figures import draw_network
+
+    directory = Path(run_dir)
+    network, ues = read_network(directory)
+    if network is None:
+        raise UserError(f"{directory}: has no {KPIS}; give the directory that `airtune network` wrote")
+    scenario = read_scenario(directory)
+    path = directory / FIGURES / "network.png"
+    path.parent.mkdir(exist_ok=True)
+    with styled():
+        save(draw_network(network, ues, _network_title(scenario, network)), path, _dpi(scenario))
+    return path
+
+
+def _dpi(scenario: Mapping[str, Any]) -> int:
+    return int(scenario.get("report", {}).get("dpi", 130))
+
+
+def _network_title(scenario: Mapping[str, Any], network: NetworkKpis) -> str:
+    cells, ues = count(len(network.cells_m), "cell"), count(network.num_ues, "UE")
+    radio = f"{scenario['radio']['carrier_hz'] / 1e9:g} GHz, {scenario['radio']['bandwidth_hz'] / 1e6:g} MHz"
+    measured = f"{duration(network.duration_s)} from {duration(network.start_s)} on"
+    return (
+        f"{scenario['name']}: {cells}, {ues}, {_air(scenario['channel'])}, {radio}, seed {scenario['seed']}; {measured}"
+    )
 
 
 def title(results: Results) -> str:
@@ -52,27 +90,45 @@ def title(results: Results) -> str:
     )
 
 
-def print_summary(summary: Mapping[str, Any], stream: TextIO | None = None) -> None:
+def print_summary(
+    summary: Mapping[str, Any], stream: TextIO | None = None, *, network: NetworkKpis | None = None
+) -> None:
     """Write a run's summary: a table on a terminal, aligned text elsewhere.
 
     Args:
         summary: the fields of ``RunSummary``.
         stream: standard output unless given.
+        network: what the network carried besides.
     """
+    rows: list[tuple[str, ...]] = [*summary_rows(summary), *(background_rows(network) if network else [])]
+    _print_table(str(summary["name"]), rows, stream)
+
+
+def print_network(name: str, network: NetworkKpis, stream: TextIO | None = None) -> None:
+    """Write a network's indicators, a column for each direction: a table on a terminal, aligned text elsewhere."""
+    title = f"{name}: {duration(network.duration_s)} of virtual time, after {duration(network.start_s)}"
+    rows = [*network_rows(network), ("mobility", mobility_text(network))]
+    _print_table(title, rows, stream)
+
+
+def _print_table(title: str, rows: Sequence[tuple[str, ...]], stream: TextIO | None) -> None:
     import sys
 
     stream = stream or sys.stdout
-    rows = summary_rows(summary)
+    columns = max(len(row) for row in rows)
     if not stream.isatty():
-        width = max(len(label) for label, _ in rows)
-        stream.writelines(f"{label:<{width}}  {value}\n" for label, value in rows)
+        widths = [max(len(row[k]) for row in rows if len(row) == columns) for k in range(columns - 1)]
+        for row in rows:
+            cells = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
+            stream.write("  ".join([*cells, *row[len(widths) :]]).rstrip() + "\n")
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=str(summary["name"]), show_header=False, title_justify="left", title_style="bold")
+    table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
     table.add_column(style="cyan", no_wrap=True)
-    table.add_column()
+    for _ in range(columns - 1):
+        table.add_column()
     for row in rows:
         table.add_row(*row)
     Console(file=stream).print(table)

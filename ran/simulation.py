@@ -155,7 +155,7 @@ class Simulation:
                 self._receive_all(state, running, self._step(state, directions))
                 self._abandon_late(state, running)
                 if running.stretch is not None:
-                    self._skip_ahead(state, running)
+                    self._sample(state, running, running.stretch)
             elif running.waiting and any(self.network.has_traffic.values()):
                 self._receive_all(state, running, self._step(state, ()))
             elif running.waiting:
@@ -261,16 +261,22 @@ class Simulation:
                 del running.active[direction, ue]
                 self._record(running, flow, None, (), state.slot)
 
-    def _skip_ahead(self, state: NetworkState, running: _Running) -> None:
-        """Where a window of slots is complete, let every transfer move on by its rate in it."""
-        assert running.stretch is not None
-        flows = {key: state.link(key[0]).bearer[0, key[1], LEARNING_SLICE : LEARNING_SLICE + 1] for key in running.active}
-        limit = math.ceil(self.world.radio.rlc.give_up_s / self.plan.slot_s)
-        events = [flow.first_slot + limit for flow in running.active.values()]
-        next_slot = min(events + [flow.first_slot for flow in running.waiting[:1]], default=None)
-        skipped = running.stretch.advance(state, flows, running.symbols, next_slot)
-        for key, (start, stop) in skipped.items():
-            running.active[key].arrived.add(start, stop)
+    def _sample(self, state: NetworkState, running: _Running, stretch: Stretch) -> None:
+        """Count a slot of the window; at its end let every transfer move on by its rate in it.
+
+        A window begins again when the set of transfers has changed.
+        """
+        stretch.left -= 1
+        if stretch.left > 0 and running.active.keys() == stretch.sent.keys():
+            return
+        flows = {key: state.link(key[0]).bearer[0, key[1], :1] for key in running.active}
+        if running.active.keys() == stretch.sent.keys():
+            limit = math.ceil(self.world.radio.rlc.give_up_s / self.plan.slot_s)
+            events = [flow.first_slot + limit for flow in running.active.values()]
+            next_slot = min(events + [flow.first_slot for flow in running.waiting[:1]])
+            for key, (start, stop) in stretch.skip(state, flows, running.symbols, next_slot).items():
+                running.active[key].arrived.add(start, stop)
+        stretch.begin_window(state, flows, running.symbols)
 
     def _account(self, state: NetworkState, running: _Running, count: int) -> Exchange:
         symbol_s = self.plan.symbol_s

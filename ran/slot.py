@@ -74,6 +74,7 @@ def run_link(
     tables, rate, serving_cell = link.tables, air.rate_bits[kind], air.serving_cell
     backlog, pending = np.empty((2, batch, num_ues), np.int64)
     chosen = np.empty((batch, num_ues), np.int64)
+    wanted = np.empty((batch, link.num_cells, link.num_slices), np.bool_)
     owner = np.empty((batch, link.num_cells, link.num_rbgs), np.int32)
     owned = np.empty((batch, num_ues, link.num_rbgs), np.int32)
     block = np.empty((batch, num_ues), BLOCK_DTYPE)
@@ -82,7 +83,7 @@ def run_link(
     # Observe: acknowledgements that arrive now, bytes that wait, blocks to be sent again.
     collect_feedback(
         slot, serving_cell, state.ue, state.bearer, state.harq, state.nack, state.tally, state.credit, link.params,
-        link.slices, backlog, pending, chosen,
+        link.slices, backlog, pending, chosen, wanted,
     )  # fmt: skip
     reserve_retransmissions(slot, state.harq, pending, serving_cell, rate, link.rbg_prbs, owner)
 
@@ -91,7 +92,7 @@ def run_link(
         backlog, rate, state.bearer["served_bits"][..., 0], serving_cell, owner, slot, slot * plan.slot_s,
         state.bearer[..., 0],
     )  # fmt: skip
-    streams = schedule(link, state, seen, chosen) if grant is None else follow(grant, seen, link.streams)
+    streams = schedule(link, state, seen, chosen, wanted) if grant is None else follow(grant, seen, link.streams)
     gain, noise = air.reported_gain, air.reported_noise_w
     if link.streams > 1:
         assert plan.precoder is not None

@@ -45,42 +45,48 @@ class Stretch:
         window = math.ceil(fidelity.window_slots / period) * period
         return Stretch(window, fidelity.stretch, period)
 
-    def advance(
+    def begin_window(
+        self, state: NetworkState, flows: dict[Key, NDArray[Any]], symbols: dict[Direction, float]
+    ) -> None:
+        """Start a window now, with these transfers (see ``skip``)."""
+        self.left = self.window_slots
+        self.sent = {key: int(row["sent"][0]) for key, row in flows.items()}
+        self.symbols = dict(symbols)
+        self.counts = [array.copy() for array in _counters(state)]
+
+    def skip(
         self,
         state: NetworkState,
         flows: dict[Key, NDArray[Any]],
         symbols: dict[Direction, float],
         next_slot: int | None,
     ) -> dict[Key, tuple[int, int]]:
-        """Count one slot; at the end of a window move ``state`` ahead; return the byte ranges that arrived on the way.
+        """Move ``state`` from the end of a window to the end of its stretch; return the bytes that arrived meanwhile.
 
         Args:
-            state: after the slot.
-            flows: BEARER_DTYPE [1] of every transfer under way.
+            state: after the window's last slot.
+            flows: BEARER_DTYPE [1] of every transfer under way, the same as when the window began.
             symbols: OFDM symbols in which transfers used each direction; grows in proportion.
             next_slot: the next slot in which something happens to the set of transfers, if any.
         """
-        if self.left == 0 or set(flows) != set(self.sent):
-            self._open(state, flows, symbols)
-            return {}
-        self.left -= 1
-        if self.left > 0:
-            return {}
         rate = {
             key: float(row["sent"][0] - self.sent[key]) / self.window_slots for key, row in flows.items()
         }  # bytes per slot
         gap = self._gap(state, flows, rate, next_slot)
-        if gap > 0:
-            self._count(state, symbols, gap / self.window_slots)
-            _shift_timers(state, gap)
-            state.slot += gap
+        if gap <= 0:
+            return {}
+        delivered = {key: int(_delivered(state, key)[0]) for key in flows}
+        self._count(state, symbols, gap / self.window_slots)
+        _shift_timers(state, gap)
+        state.slot += gap
         moved = {}
         for key, row in flows.items():
             start = int(row["sent"][0])
             stop = start + min(int(rate[key] * gap), int(row["enqueued"][0]) - start)
             row["sent"], row["delivered"] = stop, row["delivered"] + (stop - start)
             moved[key] = start, stop
-        self._open(state, flows, symbols)
+            # Bytes are whole: of those of a transfer none is counted but those that it moved.
+            _delivered(state, key)[0] = delivered[key] + stop - start
         return moved
 
     def _gap(
@@ -95,12 +101,6 @@ class Stretch:
             gap = min(gap, next_slot - state.slot)
         return max(0, int(gap) // self.period * self.period)
 
-    def _open(self, state: NetworkState, flows: dict[Key, NDArray[Any]], symbols: dict[Direction, float]) -> None:
-        self.left = self.window_slots
-        self.sent = {key: int(row["sent"][0]) for key, row in flows.items()}
-        self.symbols = dict(symbols)
-        self.counts = [array.copy() for array in _counters(state)]
-
     def _count(self, state: NetworkState, symbols: dict[Direction, float], share: float) -> None:
         """Let every counter grow by ``share`` of what it grew in the window."""
         for way, value in self.symbols.items():
@@ -109,6 +109,11 @@ class Stretch:
             for name in array.dtype.names or ():
                 more = share * (array[name] - before[name])
                 array[name] += more if array[name].dtype.kind == "f" else np.rint(more).astype(np.int64)
+
+
+def _delivered(state: NetworkState, key: Key) -> NDArray[Any]:
+    """Return the count of bytes that arrived of a transfer's bearer, a view [1]."""
+    return state.link(key[0]).tally["delivered_bytes"][0, key[1], :1]  # type: ignore[no-any-return]
 
 
 def _counters(state: NetworkState) -> list[NDArray[Any]]:

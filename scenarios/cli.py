@@ -6,11 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from channel.errors import UserError
+
+if TYPE_CHECKING:
+    from ran.metrics.kpis import NetworkKpis
 
 app = typer.Typer(
     name="airtune",
@@ -35,6 +38,7 @@ Overrides = Annotated[
 Examples:
   airtune run quickstart                        one gNB, 8 UEs, a vision transformer with LoRA
   airtune run quickstart --set ues.count=20 --set mac.scheduler=round_robin
+  airtune network umi_21                        the radio network alone: 21 cells, full buffers
   airtune show quickstart > mine.yaml           a starting point with every parameter in it
   airtune validate mine.yaml                    says what is wrong with it, line by line
   airtune list scheduler                        what can be chosen, and its parameters
@@ -78,7 +82,40 @@ def run(
         typer.echo(f"interrupted{remedy}", err=True)
         raise typer.Exit(130) from None
     if not quiet:
-        _print_run(finished.path, asdict(finished.summary))
+        _print_run(finished.path, asdict(finished.summary), finished.network)
+
+
+@app.command(epilog="Example: airtune network umi_21 --duration 1 --set mac.scheduler=round_robin")
+def network(
+    scenario: ScenarioFile,
+    duration: Annotated[float, typer.Option(metavar="S", min=1e-3, max=1e5, help="virtual time measured")] = 2.0,
+    warmup: Annotated[float, typer.Option(metavar="S", min=0.0, max=1e5, help="virtual time before that")] = 0.5,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="directory  [default: runs/NAME-network]")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="write every transport block to slots.parquet")] = False,
+    overrides: Overrides = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")] = False,
+) -> None:
+    """Run only the radio network of a scenario, with its traffic.
+
+    Channel, MAC, mobility and traffic.flows; a full buffer for every UE where the scenario has none. Prints spectral
+    efficiency, delay, block errors, load and energy; Ctrl-C ends the measurement early.
+    """
+    from ran.report import print_network
+    from scenarios.load import load
+    from scenarios.network_run import run_network
+
+    loaded = load(scenario, overrides or ())
+    try:
+        done = run_network(loaded, duration_s=duration, warmup_s=warmup, out=out, trace=trace, quiet=quiet)
+    except KeyboardInterrupt:
+        typer.echo("interrupted before the warm-up was over: nothing was measured", err=True)
+        raise typer.Exit(130) from None
+    if not quiet:
+        print_network(loaded.name, done.measured.kpis)
+        typer.echo(f"\nTables and figure are in {done.path}")
+    if done.measured.interrupted:
+        typer.echo(f"interrupted after {done.measured.kpis.duration_s:g} of {duration:g} s", err=True)
+        raise typer.Exit(130)
 
 
 @app.command(epilog="Example: airtune validate mine.yaml quickstart")
@@ -169,15 +206,23 @@ def doctor() -> None:
 
 @app.command(epilog="Example: airtune report runs/quickstart")
 def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="what `airtune run` wrote", show_default=False)],
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR", help="what `airtune run` or `network` wrote", show_default=False)
+    ],
 ) -> None:
     """Print the table of a run and redraw its figures."""
     from ran import report as reporter
+    from ran.metrics.files import is_network_run
     from scenarios.results import load
 
     results = load(run_dir)
+    if results.network is not None and is_network_run(run_dir):
+        figure = reporter.report_network(run_dir)
+        reporter.print_network(str(results.scenario["name"]), results.network)
+        typer.echo(f"\n{figure}")
+        return
     reporter.report(run_dir)
-    _print_run(run_dir, results.summary)
+    _print_run(run_dir, results.summary, results.network)
 
 
 @app.command(epilog="Example: airtune record quickstart -o air.h5 --duration 2")
@@ -268,19 +313,19 @@ def map_(
 def bench(
     name: Annotated[str, typer.Argument(metavar="NAME", help="a benchmark, such as slots", show_default=False)],
 ) -> None:
-    """Measure this machine, as JSON lines.
+    """Measure this machine or this network, as JSON lines or a table.
 
-    Each figure stands beside a reference measured in the same run.
+    Each figure stands beside a reference: one measured in the same run, or for itu published requirements.
     """
     from scenarios.bench import run_benchmark
 
     run_benchmark(name, typer.echo)
 
 
-def _print_run(path: Path, summary: Mapping[str, Any]) -> None:
+def _print_run(path: Path, summary: Mapping[str, Any], network: NetworkKpis | None) -> None:
     from ran.report import print_summary
 
-    print_summary(summary)
+    print_summary(summary, network=network)
     typer.echo(f"\nTables, adapter and figures are in {path}")
 
 

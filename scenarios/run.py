@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,20 @@ from channel.errors import UserError
 from scenarios.run_directory import RunDirectory, provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from ran.learning.round import Federation, FederationState
+    from ran.metrics.kpis import NetworkKpis
+    from ran.metrics.slot_trace import SlotTraceWriter
     from ran.metrics.summary import RunSummary
+    from ran.network import NetworkState, StepReport
+    from ran.world import World
     from scenarios.progress import Progress
     from scenarios.schema import Scenario
+
+    Watch = Callable[["NetworkState", "StepReport"], None]
 
 _MODEL = "model/"
 _NETWORK = "network/"
@@ -25,10 +33,11 @@ _NETWORK = "network/"
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """Where a finished run lies, and what came out."""
+    """Where a finished run lies, and what came out; ``network`` where learning shared the air with other traffic."""
 
     path: Path
     summary: RunSummary
+    network: NetworkKpis | None = None
 
 
 def run(scenario: Scenario, *, out: Path | None = None, quiet: bool = False) -> FinishedRun:
@@ -46,8 +55,8 @@ def run(scenario: Scenario, *, out: Path | None = None, quiet: bool = False) -> 
     from scenarios.show import to_yaml
 
     require_device(scenario.device)
-    path = out or _free_path(Path("runs"), scenario.name)
-    with RunDirectory.create(path, to_yaml(scenario), _provenance(scenario)) as directory:
+    path = out or free_path(Path("runs"), scenario.name)
+    with RunDirectory.create(path, to_yaml(scenario), provenance_of(scenario)) as directory:
         return _execute(scenario, directory, quiet)
 
 
@@ -61,7 +70,7 @@ def resume(path: Path, *, quiet: bool = False) -> FinishedRun:
 
     directory_scenario = load(_scenario_of(path))
     require_device(directory_scenario.device)
-    with RunDirectory.resume(path, _provenance(directory_scenario)) as directory:
+    with RunDirectory.resume(path, provenance_of(directory_scenario)) as directory:
         return _execute(directory_scenario, directory, quiet)
 
 
@@ -77,8 +86,11 @@ def require_device(device: str) -> None:
         raise UserError(f"device: {device} asked for, but torch sees {found} CUDA devices here; use device: cpu")
 
 
-def build_federation(scenario: Scenario) -> Federation:
-    """Return the world, the learner and the way payloads travel between them."""
+def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federation:
+    """Return the world, the learner and the way payloads travel between them.
+
+    ``watch`` is called with the network's state and the report of every slot.
+    """
     from ran.learning.learner import Learner
     from ran.learning.round import Federation
     from ran.simulation import Simulation
@@ -91,21 +103,22 @@ def build_federation(scenario: Scenario) -> Federation:
         algorithm=learning.algorithm, num_clients=scenario.ues.count, seed=scenario.seed, device=scenario.device,
         threads=learning.threads,
     )  # fmt: skip
-    return Federation(Simulation(world), learner, learning.algorithm, learning.transport)
+    return Federation(Simulation(world, watch), learner, learning.algorithm, learning.transport)
 
 
 def _execute(scenario: Scenario, directory: RunDirectory, quiet: bool) -> FinishedRun:
     from scenarios.progress import open_progress
 
+    trace = _RoundTraces(directory) if scenario.report.slot_trace else None
     with directory.timed("set-up"):
-        federation = build_federation(scenario)
+        federation = build_federation(scenario, trace.append if trace else None)
         state = _start(federation, directory)
         zero_shot = federation.learner.zero_shot().accuracy
     if directory.checkpoint is None:
         directory.append_event(_start_event(federation, zero_shot))
     rounds = scenario.learning.rounds
     with _resumable(directory), open_progress(rounds, quiet=quiet, done=state.round) as progress:
-        _run_rounds(federation, state, rounds, directory, progress)
+        _run_rounds(federation, state, rounds, directory, progress, trace)
         central = float("nan")
         if scenario.learning.central == "compare":
             progress.stage("central baseline")
@@ -113,8 +126,31 @@ def _execute(scenario: Scenario, directory: RunDirectory, quiet: bool) -> Finish
                 *_, last = federation.learner.central(rounds)
                 central = last.accuracy
         progress.stage("figures")
-        summary = _finish(scenario, federation, state, directory, zero_shot, central)
-    return FinishedRun(directory.path, summary)
+        return _finish(scenario, federation, state, directory, zero_shot, central)
+
+
+class _RoundTraces:
+    """The slot trace of a run: a file for each round, so that a resumed run writes again what is not complete."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+        self._writer: SlotTraceWriter | None = None
+        self._slot_s = 0.0
+
+    def append(self, state: NetworkState, report: StepReport) -> None:
+        """Add a slot to the file of the round under way."""
+        if self._writer is not None:
+            self._writer.append_step(state, report, self._slot_s)
+
+    @contextmanager
+    def round(self, number: int, world: World) -> Iterator[None]:
+        """Write round ``number``'s file during the block; it appears when it is whole."""
+        from ran.metrics.slot_trace import SlotTraceWriter
+
+        self._slot_s = world.numerology.slot_s
+        with self._directory.slot_trace(number) as file, SlotTraceWriter(file, tuple(world.slices)) as self._writer:
+            yield
+        self._writer = None
 
 
 def _start_event(federation: Federation, zero_shot: float) -> dict[str, Any]:
@@ -156,12 +192,18 @@ def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _run_rounds(
-    federation: Federation, state: FederationState, rounds: int, directory: RunDirectory, progress: Progress
+    federation: Federation,
+    state: FederationState,
+    rounds: int,
+    directory: RunDirectory,
+    progress: Progress,
+    trace: _RoundTraces | None,
 ) -> None:
     from ran.learning.round import run_round
 
+    world = federation.simulation.world
     while state.round < rounds:
-        with directory.timed("rounds"):
+        with directory.timed("rounds"), trace.round(state.round + 1, world) if trace else nullcontext():
             result = run_round(federation, state, progress.stage)
         for event in result.events:
             directory.append_event(event)
@@ -175,7 +217,7 @@ def _run_rounds(
 def _finish(
     scenario: Scenario, federation: Federation, state: FederationState, directory: RunDirectory,
     zero_shot: float, central: float,
-) -> RunSummary:  # fmt: skip
+) -> FinishedRun:  # fmt: skip
     from ran.metrics.summary import summarise
 
     with directory.adapter() as path:
@@ -185,16 +227,30 @@ def _finish(
         zero_shot_accuracy=zero_shot, central_accuracy=central,
     )  # fmt: skip
     directory.write_summary(summary)
+    network = _write_network(federation, state.network, directory) if scenario.traffic.flows else None
     if scenario.report.figures == "all":
         from ran.report import report
 
         with directory.timed("figures"):
             report(directory.path)
     directory.finish()
-    return summary
+    return FinishedRun(directory.path, summary, network)
 
 
-def _provenance(scenario: Scenario) -> dict[str, Any]:
+def _write_network(federation: Federation, state: NetworkState, directory: RunDirectory) -> NetworkKpis | None:
+    """Write what the network carried from time 0 on, learning and other traffic; None where it never ran."""
+    from ran.metrics.network_kpis import Start, bearer_table, network_kpis
+
+    if state.slot == 0:
+        return None
+    network, start = federation.simulation.network, Start.of_time(state)
+    kpis = network_kpis(network, state, start)
+    directory.write_network(kpis, bearer_table(network, state, start))
+    return kpis
+
+
+def provenance_of(scenario: Scenario) -> dict[str, Any]:
+    """Return versions, platform, seed and threads of a run of ``scenario`` here."""
     return provenance(scenario.seed, {"radio": scenario.radio.threads, "learning": scenario.learning.threads})
 
 
@@ -206,7 +262,8 @@ def _scenario_of(path: Path) -> Path:
     return path / files.SCENARIO
 
 
-def _free_path(folder: Path, name: str) -> Path:
+def free_path(folder: Path, name: str) -> Path:
+    """Return ``folder/name``, or the first of ``folder/name-2`` and so on that does not exist."""
     path, number = folder / name, 1
     while path.exists():
         number += 1

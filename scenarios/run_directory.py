@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from ran.metrics.kpis import NetworkKpis
+
 RECORDED_PACKAGES = (
     "airtune", "sionna", "torch", "numpy", "scipy", "numba", "transformers", "peft", "safetensors", "scikit-learn",
     "pyarrow", "pandas", "matplotlib",
@@ -109,6 +111,8 @@ class RunDirectory:
         """
         path = Path(path)
         require_run_directory(path)
+        if files.is_network_run(path):
+            raise UserError(f"{path}: holds a measurement by `airtune network`, which is complete; run another one")
         if files.is_finished(path):
             raise UserError(f"{path}: this run is finished; `airtune report {path}` shows it and redraws its figures")
         lock = _lock(path)
@@ -183,6 +187,18 @@ class RunDirectory:
         """Give an empty directory to save the adapter into; it becomes ``adapter/`` at the end of the block."""
         with files.replacing_directory(self.path / files.ADAPTER) as directory:
             yield directory
+
+    @contextmanager
+    def slot_trace(self, round_number: int) -> Iterator[BinaryIO]:
+        """Open the Parquet file of one round's slots; it takes its place in ``slots.parquet/`` when it is whole."""
+        (self.path / files.SLOTS).mkdir(exist_ok=True)
+        with files.replacing(self.path / files.SLOTS / f"round-{round_number:06d}.parquet") as file:
+            yield file
+
+    def write_network(self, kpis: NetworkKpis, bearers: pa.Table) -> None:
+        """Write ``kpis.json`` and ``network_ues.parquet``."""
+        write_table(self.path / files.NETWORK_UES, bearers)
+        files.write_json(self.path / files.KPIS, kpis.to_json())
 
     def write_summary(self, summary: RunSummary) -> None:
         """Write ``summary.json``."""

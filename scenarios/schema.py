@@ -145,10 +145,11 @@ class LearningSettings(Settings):
 
 
 class ReportSettings(Settings):
-    """What a finished run draws."""
+    """What a run writes besides its tables."""
 
     figures: Literal["all", "none"] = Field(default="all", description="pictures drawn at the end of a run")
     dpi: int = Field(default=130, ge=50, le=600, description="dots per inch of the PNG files")
+    slot_trace: bool = Field(default=False, description="write every transport block to slots.parquet")
 
 
 class Scenario(Settings):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ran.energy import compute_energy_j, compute_time_s
-from ran.learning.payload import decode, encode
+from ran.learning.payload import encode, restore
 from ran.metrics.records import RoundRecord, UeRecord
 from ran.metrics.round_metrics import round_record, ue_records
 from ran.simulation import Exchange, NetworkState, Simulation, Transfer
@@ -20,12 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Federation:
-    """What stays the same from round to round."""
+    """What stays the same from round to round; updates are wanted ``round_deadline_s`` after a round's start."""
 
     simulation: Simulation
     learner: Learner
     algorithm: Algorithm
     transport: Transport
+    round_deadline_s: float = math.inf
 
 
 @dataclass
@@ -67,31 +71,34 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
 
     The model goes down to every UE. Each trains as soon as it has it, for as long as its processor takes; it sends
     its update as soon as it is done, though not before the last download has ended. The server averages what
-    arrives; a UE whose link failed either way has no part in it.
+    arrives; a UE whose link failed either way has no part in it. Where RLC UM lost packets, a UE fills the gaps with
+    zeros and the server with the values that it sent out.
     """
     learner, algorithm, transport = federation.learner, federation.algorithm, federation.transport
     start_s = state.clock_s
 
     announce("downlink")
     model_bytes = encode(state.model)
-    broadcast = [Transfer(ue, "downlink", model_bytes, start_s) for ue in range(len(learner.num_samples))]
+    deadline_s = start_s + federation.round_deadline_s
+    broadcast = [Transfer(ue, "downlink", model_bytes, start_s, deadline_s) for ue in range(len(learner.num_samples))]
     down = transport.deliver(federation.simulation, state.network, broadcast)
 
     announce("training")
+    blank = {name: np.zeros_like(array) for name, array in state.model.items()}
     trained = [
-        _train(federation, delivery.ue, decode(delivery.payload), state.round, delivery.done_s)
+        _train(federation, delivery.ue, restore(delivery.payload, delivery.gaps, blank), state.round, delivery.done_s)
         for delivery in down.deliveries
         if delivery.payload is not None
     ]
 
     announce("uplink")
-    reports = [Transfer(local.ue, "uplink", local.payload, local.done_s) for local in trained]
+    reports = [Transfer(local.ue, "uplink", local.payload, local.done_s, deadline_s) for local in trained]
     up = transport.deliver(federation.simulation, state.network, reports)
 
     announce("aggregation")
     arrived = [(local, delivery) for local, delivery in zip(trained, up.deliveries, strict=True) if delivery.payload]
     if arrived:
-        updates = [decode(delivery.payload) for _, delivery in arrived if delivery.payload]
+        updates = [restore(delivery.payload, delivery.gaps, state.model) for _, delivery in arrived if delivery.payload]
         weights = [float(local.update.num_samples) for local, _ in arrived]
         state.model = algorithm.aggregate(state.model, updates, weights)
     evaluation = learner.evaluate(state.model)

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from ran.state import LinkState
 
 
-def schedule(link: LinkPlan, state: LinkState, seen: Observation, chosen: NDArray[np.int64]) -> NDArray[np.int32]:
+def schedule(
+    link: LinkPlan, state: LinkState, seen: Observation, chosen: NDArray[np.int64], wanted: NDArray[np.bool_]
+) -> NDArray[np.int32]:
     """Return who holds every group by the schedulers of all slices, int32 [batch, num_cells, num_rbgs, num_streams].
 
-    ``chosen`` [batch, num_ues] is the slice that every UE would send from; of the streams only the first is given away.
+    ``chosen`` [batch, num_ues] is the slice that every UE would send from, ``wanted`` [batch, num_cells, num_slices]
+    tells which slices have data at all. Of the streams only the first is given away.
     """
     if len(link.schedulers) == 1:
         owner, state.scheduler[0] = link.schedulers[0].decide(seen, state.scheduler[0])
@@ -31,7 +34,7 @@ def schedule(link: LinkPlan, state: LinkState, seen: Observation, chosen: NDArra
     owner = seen.reserved
     slice_of, reserved = np.empty_like(owner), np.empty_like(owner)
     split_groups(
-        seen.slot, seen.serving_cell, seen.backlog_bytes, chosen, seen.rate_bits, owner, link.slices["share"],
+        seen.slot, seen.serving_cell, seen.backlog_bytes, chosen, wanted, seen.rate_bits, owner, link.slices["share"],
         state.credit, slice_of,
     )  # fmt: skip
     for k, scheduler in enumerate(link.schedulers):

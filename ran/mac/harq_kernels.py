@@ -13,16 +13,18 @@ WAITS = -2
 
 @numba.njit(cache=True)
 def collect_feedback(
-    slot, serving_cell, ue, bearer, harq, nack, tally, credit, params, slices, backlog, pending, chosen
+    slot, serving_cell, ue, bearer, harq, nack, tally, credit, params, slices, backlog, pending, chosen, wanted
 ):
     """Act on acknowledgements due by ``slot``; fill what every UE may send.
 
     ``pending`` is the oldest process to be sent again, or -1. ``chosen`` is the bearer that the UE would send from: of
     those with data, the one whose slice is owed most. ``backlog`` is what may start a new block from it now, in bytes:
-    zero while every process is busy or a handover interrupts.
+    zero while every process is busy or a handover interrupts. ``wanted`` [batch, num_cells, num_slices] tells which
+    slices have such data, whichever bearers were chosen.
     """
     p = params[0]
     batch, ues, processes = harq.shape
+    wanted[:] = False
     for b in range(batch):
         for u in range(ues):
             row = ue[b, u]
@@ -45,7 +47,7 @@ def collect_feedback(
             if slot < row.resume_slot:
                 pending[b, u] = WAITS if oldest >= 0 else -1
             elif idle and oldest < 0:
-                _choose_bearer(slot, serving_cell[b, u], ue, bearer, nack, credit, b, u, backlog, chosen)
+                _choose_bearer(slot, serving_cell[b, u], ue, bearer, nack, credit, b, u, backlog, chosen, wanted)
 
 
 @numba.njit(cache=True)
@@ -66,14 +68,17 @@ def _settle(slot, ue, harq, nack, tally, params, slices, b, u, n):
 
 
 @numba.njit(cache=True)
-def _choose_bearer(slot, cell, ue, bearer, nack, credit, b, u, backlog, chosen):
+def _choose_bearer(slot, cell, ue, bearer, nack, credit, b, u, backlog, chosen, wanted):
     best = -1
     for k in range(bearer.shape[2]):
         waiting = bearer[b, u, k].enqueued - bearer[b, u, k].sent
         for n in range(ue[b, u].nack_count):
             if nack[b, u, n].bearer == k and nack[b, u, n].ready_slot <= slot:
                 waiting += nack[b, u, n].payload
-        if waiting > 0 and (best < 0 or credit[b, cell, k] > credit[b, cell, best]):
+        if waiting <= 0:
+            continue
+        wanted[b, cell, k] = True
+        if best < 0 or credit[b, cell, k] > credit[b, cell, best]:
             best = k
             backlog[b, u] = waiting
             chosen[b, u] = k

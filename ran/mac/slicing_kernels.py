@@ -9,12 +9,17 @@ BLOCKED = -2
 """In ``reserved``: a group that belongs to another slice."""
 
 
+# A slice that could not use its share for long is not owed more than so many slots.
+_MOST_OWED = 10.0
+
+
 @numba.njit(cache=True)
-def split_groups(slot, serving_cell, backlog, chosen, rate, owner, shares, credit, slice_of):
+def split_groups(slot, serving_cell, backlog, chosen, wanted, rate, owner, shares, credit, slice_of):
     """Fill the slice of every free group, int32 [batch, num_cells, num_rbgs], -1 where nobody needs it.
 
-    Deficit round robin: every slice with data earns its share of the slot's free groups and pays for those it gets;
-    the next group goes to the slice that is owed most and still needs some by its UEs' mean rates.
+    Deficit round robin: every slice with data (``wanted``) earns its share of the slot's free groups and pays for
+    those it gets; the next group goes to the slice that is owed most of those that need some, by the backlogs and
+    mean rates of the UEs that would send from it now (``chosen``).
     """
     batch, cells, groups = owner.shape
     num_slices = len(shares)
@@ -28,11 +33,14 @@ def split_groups(slot, serving_cell, backlog, chosen, rate, owner, shares, credi
                 slice_of[b, c, r] = -1
                 free += owner[b, c, r] < 0
             for k in range(num_slices):
-                if need[c, k] > 0.0:
+                if wanted[b, c, k]:
                     active += shares[k]
             for k in range(num_slices):
-                earned = free * shares[k] / active if need[c, k] > 0.0 else 0.0
-                credit[b, c, k] = min(max(credit[b, c, k] + earned, -groups), 2.0 * groups) if earned > 0.0 else 0.0
+                if wanted[b, c, k]:
+                    owed = credit[b, c, k] + free * shares[k] / active
+                    credit[b, c, k] = min(max(owed, -_MOST_OWED * groups), _MOST_OWED * groups)
+                else:
+                    credit[b, c, k] = 0.0
             for i in range(groups):
                 r = (i + slot) % groups
                 if owner[b, c, r] >= 0:

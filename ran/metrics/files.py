@@ -17,6 +17,9 @@ ROUNDS = "rounds.parquet"
 UES = "ues.parquet"
 EVENTS = "events.jsonl"
 SUMMARY = "summary.json"
+KPIS = "kpis.json"
+NETWORK_UES = "network_ues.parquet"
+SLOTS = "slots.parquet"
 TIMING = "timing.json"
 CHECKPOINT = "checkpoint.npz"
 ADAPTER = "adapter"
@@ -27,6 +30,11 @@ LOCK = ".lock"
 def is_finished(run_dir: Path) -> bool:
     """Tell whether a run has nothing left to do: its summary is written and its checkpoint is no longer needed."""
     return (run_dir / SUMMARY).is_file() and not (run_dir / CHECKPOINT).exists()
+
+
+def is_network_run(run_dir: Path) -> bool:
+    """Tell whether a directory was written by `airtune network`: there was no learning, hence no events."""
+    return (run_dir / KPIS).is_file() and not (run_dir / EVENTS).exists()
 
 
 def temporary_name(path: Path) -> Path:

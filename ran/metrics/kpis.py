@@ -1,21 +1,21 @@
-"""Key performance indicators of a radio access network, from counters to a record, a table and pictures."""
+"""Key performance indicators of a radio access network, from counters to records, JSON and rows of a table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ran.metrics.figure_style import CATEGORIES, CENTRAL, DOWNLINK, INK, UPLINK, say_empty
 from ran.metrics.text import count, duration, percent, with_prefix
-from ran.traffic.delay_bins import edges_s
+from ran.traffic.delay_bins import NUM_BINS, edges_s
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
+
+Direction = Literal["downlink", "uplink"]
 
 CELL_EDGE_PERCENT = 5.0
 """The percentile that M.2410 calls the 5th percentile user spectral efficiency."""
@@ -28,6 +28,9 @@ class SliceKpis:
     Attributes:
         offered_bit_s: load of the packets that arrived; full buffers and learning payloads have no packets.
         carried_bit_s: SDU bits that arrived at the receiver, of whatever origin.
+        first_bler, residual_bler: see ``Kpis``.
+        prb_share: part of the direction's used PRBs.
+        mean_rank: layers of a first transmission.
         delivered: packets that left whole.
         lost_share, dropped_share: of the packets whose fate is known: bytes missing, or the queue full.
         late_share: of the delivered packets: after the delay budget.
@@ -39,6 +42,10 @@ class SliceKpis:
     name: str
     offered_bit_s: float
     carried_bit_s: float
+    first_bler: float
+    residual_bler: float
+    prb_share: float
+    mean_rank: float
     delivered: int
     lost_share: float
     dropped_share: float
@@ -57,19 +64,24 @@ class Kpis:
     """The indicators of one direction over a stretch of time; NaN where nothing was measured.
 
     Attributes:
+        bandwidth_hz, time_share: what a cell's spectral efficiency counts as its resource, see
+            ``spectral_efficiency``.
         cell_se_bit_s_hz: sum over a cell's users of R_i / (T W), [num_cells] (M.2412 clause 7.1.2).
-        user_se_bit_s_hz: R_i / (T W) of every UE, [num_ues] (M.2412 clause 7.1.3).
+        user_se_bit_s_hz: R_i / (T W) of every UE that uses the direction, [num_users] (M.2412 clause 7.1.3).
         mean_cell_se_bit_s_hz: mean over cells: the average spectral efficiency per TRxP.
         cell_edge_se_bit_s_hz: 5th percentile over UEs.
         first_bler: share of first transmissions in error; residual_bler: share of blocks that HARQ gave up.
         prb_utilisation: used PRBs over available ones, [num_cells].
+        mean_rank: layers of a first transmission.
         jain_index: (sum x)^2 / (n sum x^2) of the UEs' throughputs, 1/n to 1.
         offered_bit_s, carried_bit_s: sums over slices.
         ue_energy_j_bit, gnb_energy_j_bit: energy over SDU bits that arrived.
         slices: one record per slice, in the network's order.
     """
 
-    direction: Literal["downlink", "uplink"]
+    direction: Direction
+    bandwidth_hz: float
+    time_share: float
     cell_se_bit_s_hz: NDArray[np.float64]
     user_se_bit_s_hz: NDArray[np.float64]
     mean_cell_se_bit_s_hz: float
@@ -77,6 +89,7 @@ class Kpis:
     first_bler: float
     residual_bler: float
     prb_utilisation: NDArray[np.float64]
+    mean_rank: float
     jain_index: float
     offered_bit_s: float
     carried_bit_s: float
@@ -117,7 +130,7 @@ def delay_percentiles_s(
     Interpolates geometrically between the edges of a bin, so an error stays below the width of a bin, 3 %;
     below 0.1 ms linearly from 0, from 100 s on up to the longest delay. NaN where the histogram is empty.
     """
-    edges, reached = _cumulative(histogram, longest_s)
+    edges, reached = cumulative(histogram, longest_s)
     if not reached[-1]:
         return np.full(len(percents), np.nan)
     target = np.asarray(percents, np.float64) / 100.0 * reached[-1]
@@ -128,7 +141,7 @@ def delay_percentiles_s(
     return np.minimum(value, longest_s)
 
 
-def _cumulative(histogram: NDArray[np.int64], longest_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def cumulative(histogram: NDArray[np.int64], longest_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the bins' edges in s and the packets below each, both [NUM_BINS + 1]."""
     lower = edges_s()
     edges = np.append(lower, max(longest_s, lower[-1]))
@@ -137,7 +150,7 @@ def _cumulative(histogram: NDArray[np.int64], longest_s: float) -> tuple[NDArray
 
 def measure_kpis(
     *,
-    direction: Literal["downlink", "uplink"],
+    direction: Direction,
     tally: NDArray[Any],
     cell: NDArray[Any],
     delay: NDArray[Any],
@@ -155,10 +168,10 @@ def measure_kpis(
 
     Args:
         direction: downlink or uplink.
-        tally: TALLY_DTYPE [num_ues, num_slices] counted over the stretch.
+        tally: TALLY_DTYPE [num_users, num_slices] of the UEs that use the direction, counted over the stretch.
         cell: CELL_DTYPE [num_cells], likewise; after a handover a UE's bytes count where they were carried.
-        delay: DELAY_DTYPE [num_ues, num_slices] of ``Ledger.count_until``.
-        histogram: the ledger's delay histogram, int64 [num_ues, num_slices, NUM_BINS].
+        delay: DELAY_DTYPE [num_users, num_slices] of ``Ledger.count_until``.
+        histogram: the ledger's delay histogram, int64 [num_users, num_slices, NUM_BINS].
         slices: their names.
         bandwidth_hz: channel bandwidth of a cell, guard bands included (M.2412).
         duration_s: virtual time measured.
@@ -172,39 +185,51 @@ def measure_kpis(
     resource = {"bandwidth_hz": bandwidth_hz, "duration_s": duration_s, "share": share}
     cell_se = spectral_efficiency(cell["delivered_bytes"], **resource)
     user_se = spectral_efficiency(carried_bytes, **resource)
-    blocks, bits = int(tally["blocks"].sum()), 8.0 * float(carried_bytes.sum())
+    bits, used_prbs = 8.0 * float(carried_bytes.sum()), int(tally["prb_slots"].sum())
     return Kpis(
         direction=direction,
+        bandwidth_hz=bandwidth_hz,
+        time_share=share,
         cell_se_bit_s_hz=cell_se,
         user_se_bit_s_hz=user_se,
         mean_cell_se_bit_s_hz=float(cell_se.mean()),
-        cell_edge_se_bit_s_hz=float(np.percentile(user_se, CELL_EDGE_PERCENT)),
-        first_bler=_ratio(int(tally["first_errors"].sum()), blocks),
-        residual_bler=_ratio(int(tally["failures"].sum()), blocks),
+        cell_edge_se_bit_s_hz=float(np.percentile(user_se, CELL_EDGE_PERCENT)) if len(user_se) else math.nan,
+        first_bler=per_block(tally, "first_errors"),
+        residual_bler=per_block(tally, "failures"),
         prb_utilisation=cell["prb_slots"] / (num_prbs * slots) if slots else np.full(len(cell), np.nan),
+        mean_rank=per_block(tally, "rank_sum"),
         jain_index=jain_index(carried_bytes),
         offered_bit_s=8.0 * float(delay["offered_bytes"].sum()) / duration_s,
         carried_bit_s=bits / duration_s,
         ue_energy_j_bit=_ratio(ue_energy_j, bits),
         gnb_energy_j_bit=_ratio(gnb_energy_j, bits),
         slices=tuple(
-            _slice_kpis(name, tally[:, k], delay[:, k], histogram[:, k].sum(0), duration_s)
+            _slice_kpis(name, tally[:, k], delay[:, k], histogram[:, k].sum(0), duration_s, used_prbs)
             for k, name in enumerate(slices)
         ),
     )
 
 
 def _slice_kpis(
-    name: str, tally: NDArray[Any], delay: NDArray[Any], histogram: NDArray[np.int64], duration_s: float
+    name: str,
+    tally: NDArray[Any],
+    delay: NDArray[Any],
+    histogram: NDArray[np.int64],
+    duration_s: float,
+    used_prbs: int,
 ) -> SliceKpis:
     delivered, lost, dropped = (int(delay[fate].sum()) for fate in ("delivered", "lost", "dropped"))
     decided = delivered + lost + dropped
-    longest_s = float(delay["delay_max_s"].max())
+    longest_s = float(delay["delay_max_s"].max(initial=0.0))
     p50_s, p95_s, p99_s = delay_percentiles_s(histogram, (50.0, 95.0, 99.0), longest_s).tolist()
     return SliceKpis(
         name=name,
         offered_bit_s=8.0 * float(delay["offered_bytes"].sum()) / duration_s,
         carried_bit_s=8.0 * float(tally["delivered_bytes"].sum()) / duration_s,
+        first_bler=per_block(tally, "first_errors"),
+        residual_bler=per_block(tally, "failures"),
+        prb_share=_ratio(int(tally["prb_slots"].sum()), used_prbs),
+        mean_rank=per_block(tally, "rank_sum"),
         delivered=delivered,
         lost_share=_ratio(lost, decided),
         dropped_share=_ratio(dropped, decided),
@@ -223,93 +248,150 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
+def per_block(tally: NDArray[Any], count_of: str) -> float:
+    """Return a counter over the first transmissions, NaN where there are none."""
+    return _ratio(float(tally[count_of].sum()), float(tally["blocks"].sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkKpis:
+    """A network over a stretch of virtual time.
+
+    Attributes:
+        start_s, duration_s: what was measured.
+        num_ues: UEs in the network.
+        cells_m: where the cells stand, [num_cells, 2].
+        handovers, ping_pongs, radio_link_failures: of all UEs; ping-pongs are handovers too.
+        directions: those that had something to carry.
+    """
+
+    start_s: float
+    duration_s: float
+    num_ues: int
+    cells_m: NDArray[np.float64]
+    handovers: int
+    ping_pongs: int
+    radio_link_failures: int
+    directions: tuple[Kpis, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, histograms as the bins that are not empty."""
+        content = asdict(self)
+        for kpis in content["directions"]:
+            for part in kpis["slices"]:
+                bins = np.flatnonzero(part["histogram"])
+                part["histogram"] = {"bin": bins, "packets": part["histogram"][bins]}
+        return content
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> NetworkKpis:
+        """Return what ``to_json`` was called on.
+
+        Raises:
+            KeyError, TypeError, ValueError: the content is something else.
+        """
+        ways = tuple(_restored(Kpis, way, slices=_slices_of(way)) for way in content["directions"])
+        return _restored(NetworkKpis, content, directions=ways)
+
+
+def _slices_of(way: Mapping[str, Any]) -> tuple[SliceKpis, ...]:
+    parts = []
+    for part in way["slices"]:
+        histogram = np.zeros(NUM_BINS, np.int64)
+        histogram[part["histogram"]["bin"]] = part["histogram"]["packets"]
+        parts.append(_restored(SliceKpis, part, histogram=histogram))
+    return tuple(parts)
+
+
+def _restored(record: type[Any], content: Mapping[str, Any], **known: Any) -> Any:
+    """Return a record from plain values, with None for NaN and lists for arrays of floats."""
+
+    def value(name: str) -> Any:
+        plain = content[name]
+        if isinstance(plain, list):
+            return np.array(plain, np.float64)
+        return math.nan if plain is None else plain
+
+    return record(**{field.name: value(field.name) for field in fields(record) if field.name not in known}, **known)
+
+
+def network_rows(network: NetworkKpis) -> list[tuple[str, ...]]:
+    """Return a table: its heading, then a label and the value of each direction."""
+    columns = [kpi_rows(kpis) for kpis in network.directions]
+    rows = [(label, *(column[place][1] for column in columns)) for place, (label, _) in enumerate(columns[0])]
+    said = [row for row in rows if set(row[1:]) != {"-"}]
+    return [("", *(kpis.direction for kpis in network.directions)), *said]
+
+
+def mobility_text(network: NetworkKpis) -> str:
+    """Return what mobility management did in a line."""
+    return (
+        f"{count(network.handovers, 'handover')}, {network.ping_pongs} of them ping-pongs; "
+        f"{count(network.radio_link_failures, 'radio link failure')}"
+    )
+
+
+def background_rows(network: NetworkKpis) -> list[tuple[str, str]]:
+    """Return what the traffic besides the learning got, as labelled lines for the summary of a run."""
+    rows = []
+    for kpis in network.directions:
+        for part in kpis.slices[1:]:
+            late = f"; delay mean {duration(part.delay_mean_s)}, 95 % {duration(part.delay_p95_s)}"
+            text = f"{load_text(part)}{late if part.delivered else ''}"
+            if part.offered_bit_s or part.carried_bit_s:
+                rows.append((f"{part.name}, {kpis.direction}", text))
+    return [*rows, ("mobility", mobility_text(network))]
+
+
 def kpi_rows(kpis: Kpis) -> list[tuple[str, str]]:
-    """Return the indicators as labelled lines."""
+    """Return the indicators as labelled lines, equally many for either direction of a network."""
     k = kpis
+    share = "" if k.time_share == 1.0 else f" x {percent(k.time_share)} of the time"
     rows = [
-        ("direction", k.direction),
         ("cell spectral efficiency", f"{k.mean_cell_se_bit_s_hz:.3f} bit/s/Hz{_range(k.cell_se_bit_s_hz)}"),
-        ("user spectral efficiency", f"5th percentile {k.cell_edge_se_bit_s_hz:.4f} bit/s/Hz"),
+        ("  per bandwidth and time", f"{with_prefix(k.bandwidth_hz, 'Hz')}{share}"),
+        ("5th percentile user SE", f"{k.cell_edge_se_bit_s_hz:.4f} bit/s/Hz of {count(len(k.user_se_bit_s_hz), 'UE')}"),
+        ("throughput", f"{_rate(k.carried_bit_s)}, {_rate(_ratio(k.carried_bit_s, len(k.user_se_bit_s_hz)))} per UE"),
         ("block error rate", f"first {percent(k.first_bler)}, residual {_small(k.residual_bler)}"),
         ("PRB utilisation", percent(float(k.prb_utilisation.mean()))),
+        ("mean rank", f"{k.mean_rank:.2f}" if math.isfinite(k.mean_rank) else "-"),
         ("Jain index", f"{k.jain_index:.3f}" if math.isfinite(k.jain_index) else "-"),
-        ("load", _load(k.offered_bit_s, k.carried_bit_s)),
         ("energy per bit", f"UE {with_prefix(k.ue_energy_j_bit, 'J')}, gNB {with_prefix(k.gnb_energy_j_bit, 'J')}"),
     ]
-    for s in k.slices:
-        rows.append((f"slice {s.name}", _load(s.offered_bit_s, s.carried_bit_s)))
-        if s.delivered or s.lost_share > 0 or s.dropped_share > 0:
-            quantiles = f"50/95/99 % {duration(s.delay_p50_s)}, {duration(s.delay_p95_s)}, {duration(s.delay_p99_s)}"
-            fates = f"late {percent(s.late_share)}, lost {percent(s.lost_share)}, dropped {percent(s.dropped_share)}"
-            rows.append(("  packet delay", f"mean {duration(s.delay_mean_s)}, {quantiles}"))
-            rows.append(("  packets", f"{count(s.delivered, 'packet')} delivered, {fates}"))
-    return rows
+    return rows + [row for part in k.slices for row in _slice_rows(part)]
+
+
+def _slice_rows(s: SliceKpis) -> list[tuple[str, str]]:
+    delays = "-"
+    if s.delivered:
+        tail = f"95 % {duration(s.delay_p95_s)}, 99 % {duration(s.delay_p99_s)}"
+        delays = f"mean {duration(s.delay_mean_s)}, {tail}"
+    packets = "-"
+    if s.delivered or s.lost_share > 0 or s.dropped_share > 0:
+        fates = f"late {percent(s.late_share)}, lost {percent(s.lost_share)}, dropped {percent(s.dropped_share)}"
+        packets = f"{count(s.delivered, 'packet')} delivered, {fates}"
+    errors = f"first {percent(s.first_bler)}, residual {_small(s.residual_bler)}"
+    return [
+        (f"slice {s.name}", f"{load_text(s)}; {percent(s.prb_share)} of the PRBs used" if s.prb_share > 0 else "-"),
+        ("  block error rate", errors if math.isfinite(s.first_bler) else "-"),
+        ("  packet delay", delays),
+        ("  packets", packets),
+    ]
 
 
 def _range(values: NDArray[np.float64]) -> str:
     return "" if len(values) == 1 else f" ({values.min():.3f} to {values.max():.3f} over {len(values)} cells)"
 
 
-def _load(offered_bit_s: float, carried_bit_s: float) -> str:
-    carried = f"carried {with_prefix(carried_bit_s, 'bit/s')}"
-    return f"packets offered {with_prefix(offered_bit_s, 'bit/s')}, {carried}" if offered_bit_s else carried
+def load_text(part: SliceKpis) -> str:
+    """Return what a slice carried, of what was offered where that is known."""
+    offered = f" of {_rate(part.offered_bit_s)} offered" if part.offered_bit_s else ""
+    return f"carried {_rate(part.carried_bit_s)}{offered}"
+
+
+def _rate(bit_s: float) -> str:
+    return with_prefix(bit_s, "bit/s")
 
 
 def _small(ratio: float) -> str:
     return f"{ratio:.1e}" if 0.0 < ratio < 1e-3 else percent(ratio)
-
-
-def user_se_cdf(axes: Axes, kpis: Kpis) -> None:
-    """Draw the distribution of spectral efficiency over UEs, its 5th percentile marked."""
-    axes.set_title("User spectral efficiency")
-    values = np.sort(kpis.user_se_bit_s_hz)
-    share = 100.0 * np.arange(1, len(values) + 1) / len(values)
-    axes.step(values, share, where="post", color=_colour(kpis))
-    edge = kpis.cell_edge_se_bit_s_hz
-    axes.plot([0.0, edge, edge], [CELL_EDGE_PERCENT, CELL_EDGE_PERCENT, 0.0], color=CENTRAL, linestyle=":")
-    axes.plot([edge], [CELL_EDGE_PERCENT], "o", color=CENTRAL, label=f"5th percentile {edge:.4f} bit/s/Hz")
-    axes.set_xlim(left=0.0)
-    axes.set_ylim(0.0, 100.0)
-    axes.set_xlabel("spectral efficiency (bit/s/Hz)")
-    axes.set_ylabel("UEs at or below (%)")
-    axes.legend(loc="lower right")
-
-
-def delay_cdf(axes: Axes, kpis: Kpis) -> None:
-    """Draw the distribution of packet delay of every slice that delivered packets."""
-    axes.set_title("Packet delay")
-    shown = [(place, part) for place, part in enumerate(kpis.slices) if part.delivered]
-    if not shown:
-        return say_empty(axes, "no packet delivered")
-    for place, part in shown:
-        edges, reached = _cumulative(part.histogram, part.delay_max_s)
-        first, last = np.flatnonzero(part.histogram)[[0, -1]]
-        # A logarithmic axis has no 0, so delays below 0.1 ms are drawn at 0.1 ms.
-        x_ms = 1e3 * np.maximum(np.minimum(edges[first : last + 2], part.delay_max_s), edges[1])
-        colour = CATEGORIES[place % len(CATEGORIES)]
-        axes.plot(x_ms, 100.0 * reached[first : last + 2] / reached[-1], color=colour, label=part.name)
-    axes.set_xscale("log")
-    axes.set_ylim(0.0, 100.0)
-    axes.set_xlabel("delay from arrival to delivery (ms)")
-    axes.set_ylabel("packets at or below (%)")
-    axes.legend(loc="lower right")
-
-
-def cell_se_bars(axes: Axes, kpis: Kpis) -> None:
-    """Draw every cell's spectral efficiency and their mean."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_title("Cell spectral efficiency")
-    cells = np.arange(len(kpis.cell_se_bit_s_hz))
-    axes.bar(cells, kpis.cell_se_bit_s_hz, width=0.75, color=_colour(kpis))
-    mean = kpis.mean_cell_se_bit_s_hz
-    axes.axhline(mean, color=INK, linestyle="--", label=f"mean {mean:.3f} bit/s/Hz")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(axis="x", visible=False)
-    axes.set_xlabel("cell")
-    axes.set_ylabel("spectral efficiency (bit/s/Hz)")
-    axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
-
-
-def _colour(kpis: Kpis) -> str:
-    return DOWNLINK if kpis.direction == "downlink" else UPLINK

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from channel.errors import UserError
 from ran.metrics import files
+from ran.metrics.kpis import NetworkKpis
 from ran.metrics.records import RoundRecord, UeRecord
 from ran.metrics.summary import summarise
 from ran.metrics.tables import read_table, records_of
@@ -33,6 +34,8 @@ class Results:
         start: the first event if it is the run's ``start``, else empty: what was known before the first round
             (``zero_shot_accuracy``; ``cells_m``, positions [num_cells, 2]; ``partition``, label counts
             [num_ues, num_labels]).
+        network: what the network carried; None where it carried learning alone, or is not finished.
+        network_ues: one row per bearer of the network, empty likewise; columns described in the file.
         summary: fields of ``RunSummary``; of an unfinished run, over the rounds so far.
     """
 
@@ -43,6 +46,8 @@ class Results:
     ues: pd.DataFrame
     events: list[dict[str, Any]]
     start: dict[str, Any]
+    network: NetworkKpis | None
+    network_ues: pd.DataFrame
     summary: dict[str, Any]
 
 
@@ -58,6 +63,7 @@ def load(run_dir: str | Path) -> Results:
     ues = read_table(path / files.UES, UeRecord)
     scenario = read_scenario(path)
     events = _read_events(path / files.EVENTS)
+    network, network_ues = read_network(path)
     start = events[0] if events and events[0].get("event") == "start" else {}
     return Results(
         path=path,
@@ -67,6 +73,8 @@ def load(run_dir: str | Path) -> Results:
         ues=ues.to_pandas(),
         events=events,
         start=start,
+        network=network,
+        network_ues=network_ues,
         summary=_read_summary(path / files.SUMMARY) or _summary_so_far(scenario, start, rounds, ues),
     )
 
@@ -93,6 +101,27 @@ def read_scenario(path: Path) -> dict[str, Any]:
     if not isinstance(scenario, dict):
         raise UserError(f"{file}: expected a mapping, got {type(scenario).__name__}; restore it, or run again")
     return scenario
+
+
+def read_network(path: Path) -> tuple[NetworkKpis | None, pd.DataFrame]:
+    """Return the indicators and bearers of a network, None and no rows where there are none.
+
+    Raises:
+        UserError: one of the files is damaged.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = read_json(path / files.KPIS)
+    if not content:
+        return None, pd.DataFrame()
+    try:
+        return NetworkKpis.from_json(content), pq.read_table(path / files.NETWORK_UES, use_threads=False).to_pandas()
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path / files.KPIS}: not what `airtune` writes ({error!r}); run again") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path / files.NETWORK_UES}: cannot be read ({error}); run again") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

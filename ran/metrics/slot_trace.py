@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 
 import numpy as np
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-DIRECTIONS = ("downlink", "uplink")
+    from ran.network import NetworkState, StepReport
+
+DIRECTIONS: tuple[Literal["downlink"], Literal["uplink"]] = ("downlink", "uplink")
 
 # Columns in the order of the file: name, type in the buffer, meaning.
 COLUMNS = (
@@ -62,7 +64,7 @@ class SlotTraceWriter:
     process leaves it without its footer. Every column's meaning is in the file.
 
     Args:
-        path: the Parquet file, replaced where it exists.
+        file: the Parquet file, replaced where it exists, or one that is open for writing.
         slices: names of the slices, in the order of the bearers.
         rows_per_group: rows that are gathered before they are written, 70 bytes each.
 
@@ -70,14 +72,14 @@ class SlotTraceWriter:
         OSError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, slices: Sequence[str], *, rows_per_group: int = 65_536) -> None:
+    def __init__(self, file: Path | BinaryIO, slices: Sequence[str], *, rows_per_group: int = 65_536) -> None:
         import pyarrow.parquet as pq
 
         self._names = {"direction": list(DIRECTIONS), "slice": list(slices)}
         self._schema = self._columns()
         self._buffer = np.empty(rows_per_group, TRACE_DTYPE)
         self._rows = 0
-        self._writer = pq.ParquetWriter(path, self._schema, version="2.6", compression="snappy")
+        self._writer = pq.ParquetWriter(file, self._schema, version="2.6", compression="snappy")
 
     def _columns(self) -> pa.Schema:
         import pyarrow as pa
@@ -92,6 +94,15 @@ class SlotTraceWriter:
                 for name, kind, meaning in COLUMNS
             ]
         )
+
+    def append_step(self, state: NetworkState, report: StepReport, slot_s: float) -> None:
+        """Add what a slot did in both directions; ``state`` is that after the slot."""
+        slot = state.slot - 1
+        for way, part in ((DIRECTIONS[0], report.downlink), (DIRECTIONS[1], report.uplink)):
+            if part is not None:
+                self.append(
+                    slot=slot, time_s=slot * slot_s, direction=way, cell=state.serving_cell, block=part.block
+                )  # fmt: skip
 
     def append(
         self,

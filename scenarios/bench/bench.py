@@ -16,10 +16,12 @@ from channel.registry import did_you_mean
 
 BENCHMARKS = {
     "channel": "seconds per coherence interval of a TR 38.901 world, beside a fresh drop by Sionna, and its memory",
+    "itu": "spectral efficiency of 21 UMi and UMa cells, beside ITU-R's requirements (a table; some minutes)",
     "raytracing": "seconds of a ray-traced step in Munich, replayed, beside a fresh solve by Sionna RT",
     "slots": "slots per second of the MAC loop, beside the loop of Sionna's own parts",
 }
-"""Benchmarks by name; each is a module here with ``measure() -> Iterator[Measurement]``."""
+"""Benchmarks by name; each is a module here with ``measure() -> Iterator[Measurement]``, or with ``tell(write)`` where
+its outcome is a table."""
 
 PACKAGES = ("airtune", "sionna", "torch", "numba", "numpy")
 
@@ -79,7 +81,7 @@ def _processor() -> str:
 
 
 def run_benchmark(name: str, write: Callable[[str], object] = print) -> None:
-    """Run one benchmark and write the machine and then a JSON object a line, each as soon as it is measured.
+    """Run one benchmark and write the machine and then a JSON object or a row a line, each as soon as it is measured.
 
     Raises:
         UserError: there is no such benchmark.
@@ -88,6 +90,10 @@ def run_benchmark(name: str, write: Callable[[str], object] = print) -> None:
         known = ", ".join(f"{key} ({text})" for key, text in BENCHMARKS.items())
         raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, list(BENCHMARKS))} Known: {known}")
     write(json.dumps(machine()))
-    measurements: Iterator[Measurement] = importlib.import_module(f"scenarios.bench.{name}").measure()
+    module = importlib.import_module(f"scenarios.bench.{name}")
+    if hasattr(module, "tell"):
+        module.tell(write)
+        return
+    measurements: Iterator[Measurement] = module.measure()
     for measurement in measurements:
         write(json.dumps(asdict(measurement)))

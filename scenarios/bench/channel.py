@@ -78,7 +78,7 @@ def _advance(geometry: Geometry) -> Iterator[Measurement]:
     )  # fmt: skip
     end_s = _INTERVALS * model.coherence_interval_s
     inputs = world.inputs(geometry, end_s)
-    gain = np.empty((210, 21, 8, 13), np.complex64)
+    gain = np.empty((210, 1, 21, 8, 13), np.complex64)
     large_scale_s = _seconds(lambda: world.inputs(geometry, end_s), 10)
     rays_s = _seconds(lambda: respond(*inputs, gain), 10)
     yield Measurement(name="of which fields, path loss and line of sight at every UE", value=large_scale_s, unit="s")

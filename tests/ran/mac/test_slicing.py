@@ -1,0 +1,74 @@
+"""Oracles: the guaranteed shares, and work conservation, in worlds whose queues never or seldom empty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ran.mac.slicing import Slice
+from ran.slot import run_slot
+from ran.world import LEARNING
+from tests.ran.worlds import SmallWorld, small_world
+
+
+def sliced(**shares: float) -> SmallWorld:
+    slices = {LEARNING: Slice(share=shares.pop(LEARNING))} | {name: Slice(share=value) for name, value in shares.items()}
+    return small_world(cells=2, ues_per_cell=4, slices=slices, pattern="D", isolation_db=25)
+
+
+def groups_of(small: SmallWorld, slots: int) -> np.ndarray:
+    """Return the PRBs that each slice held in each cell, [num_cells, num_slices]."""
+    for slot in range(slots):
+        run_slot(small.plan, slot, small.air, small.downlink, None)
+    prbs = small.downlink.tally["prb_slots"][0]
+    return np.stack([prbs[small.serving_cell[0] == cell].sum(axis=0) for cell in range(2)])
+
+
+@pytest.mark.parametrize("shares", [(0.3, 0.7), (0.1, 0.9), (0.5, 0.5), (0.2, 0.3)])
+@pytest.mark.parametrize("mixed", [True, False])
+def test_saturated_slices_get_their_shares(shares, mixed):
+    """Oracle: share / sum of shares, within 2 % of the band, whether every UE has both bearers or each has one."""
+    small = sliced(learning=shares[0], traffic=shares[1])
+    enqueued = small.downlink.bearer["enqueued"]
+    if mixed:
+        enqueued[:] = 1 << 40
+    else:
+        enqueued[0, ::2, 0] = 1 << 40
+        enqueued[0, 1::2, 1] = 1 << 40
+    used = groups_of(small, 600)
+    got = used / used.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(got, np.tile(np.array(shares) / sum(shares), (2, 1)), atol=0.02)
+
+
+def test_what_a_slice_does_not_need_the_others_use():
+    """Property: a slice without data leaves the whole band to the other; a slice with little takes only that."""
+    small = sliced(learning=0.9, traffic=0.1)
+    small.downlink.bearer["enqueued"][0, :, 1] = 1 << 40
+    idle = groups_of(small, 200)
+    alone = small_world(cells=2, ues_per_cell=4, pattern="D", isolation_db=25)
+    alone.downlink.bearer["enqueued"] = 1 << 40
+    for slot in range(200):
+        run_slot(alone.plan, slot, alone.air, alone.downlink, None)
+    assert idle[:, 0].sum() == 0
+    assert idle.sum() == pytest.approx(alone.downlink.tally["prb_slots"].sum(), rel=0.01)
+
+
+def test_three_slices_and_a_scheduler_of_their_own():
+    """Property: slices may have different schedulers; each serves only its own bearers, and shares still hold."""
+    slices = {
+        LEARNING: Slice(share=0.2, scheduler={"name": "round_robin"}),
+        "a": Slice(share=0.5),
+        "b": Slice(share=0.3, scheduler={"name": "max_rate"}),
+    }
+    small = small_world(cells=1, ues_per_cell=6, slices=slices, pattern="D")
+    for k in range(3):
+        small.downlink.bearer["enqueued"][0, 2 * k : 2 * k + 2, k] = 1 << 40
+    for slot in range(500):
+        run_slot(small.plan, slot, small.air, small.downlink, None)
+    prbs = small.downlink.tally["prb_slots"][0]
+    for k in range(3):
+        others = [ue for ue in range(6) if ue not in (2 * k, 2 * k + 1)]
+        assert prbs[others, k].sum() == 0
+    np.testing.assert_allclose(prbs.sum(axis=0) / prbs.sum(), [0.2, 0.5, 0.3], atol=0.02)
+    best = np.argmax(small.air.downlink.rate_bits[0][0, 4:6].sum(axis=1))
+    assert prbs[4 + best, 2] > prbs[5 - best, 2], "the slice of max_rate prefers its better UE"
