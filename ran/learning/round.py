@@ -84,9 +84,9 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
     down = transport.deliver(federation.simulation, state.network, broadcast)
 
     announce("training")
-    blank = {name: np.zeros_like(array) for name, array in state.model.items()}
+    known = learner.initial()
     trained = [
-        _train(federation, delivery.ue, restore(delivery.payload, delivery.gaps, blank), state.round, delivery.done_s)
+        _train(federation, delivery.ue, restore(delivery.payload, delivery.gaps, known), state.round, delivery.done_s)
         for delivery in down.deliveries
         if delivery.payload is not None
     ]
@@ -98,7 +98,8 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
     announce("aggregation")
     arrived = [(local, delivery) for local, delivery in zip(trained, up.deliveries, strict=True) if delivery.payload]
     if arrived:
-        updates = [restore(delivery.payload, delivery.gaps, state.model) for _, delivery in arrived if delivery.payload]
+        nothing = {name: np.zeros_like(array) for name, array in state.model.items()}
+        updates = [restore(delivery.payload, delivery.gaps, nothing) for _, delivery in arrived if delivery.payload]
         weights = [float(local.update.num_samples) for local, _ in arrived]
         state.model = algorithm.aggregate(state.model, updates, weights)
     evaluation = learner.evaluate(state.model)

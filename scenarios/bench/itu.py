@@ -14,7 +14,7 @@ MODES = {
     "SU-MIMO": "{mode: single_user, max_rank: 2}",
     "MU-MIMO": "{mode: multi_user, max_streams: 4}",
 }
-DROPS, DURATION_S, WARMUP_S = 3, 0.5, 0.25
+DROPS, DURATION_S, WARMUP_S = 3, 0.3, 0.2
 
 # Report ITU-R M.2410-0, Dense Urban - eMBB: average (clause 4.5) and 5th percentile user (4.4) spectral efficiency,
 # bit/s/Hz per TRxP and bit/s/Hz. Read in table 9.1 of a book that quotes the report, not in the report itself.
