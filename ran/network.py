@@ -61,6 +61,7 @@ class NetworkState:
         serving_cell: int32 [batch, num_ues].
         mobility: filters and timers of mobility management.
         measured_s: when mobility was last decided, float64 [1]; -inf before the first time.
+        stood_still_s: time in which background traffic stood still (``flow``), float64 [1].
         channel: the channel's state of every replica, redrawn from the seed by ``Network.start``.
     """
 
@@ -71,6 +72,7 @@ class NetworkState:
     serving_cell: NDArray[np.int32]
     mobility: MobilityState
     measured_s: NDArray[np.float64]
+    stood_still_s: NDArray[np.float64]
     channel: list[Any] = field(repr=False)
 
     def link(self, direction: Direction) -> LinkState:
@@ -84,8 +86,8 @@ class NetworkState:
             parts[direction] = self.link(direction).arrays()
             parts[f"{direction}_packets"] = self.ledgers[direction].arrays()
         named = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-        own = {"slot": np.array(self.slot), "serving_cell": self.serving_cell, "measured_s": self.measured_s}
-        return own | named
+        own = {name: getattr(self, name) for name in ("serving_cell", "measured_s", "stood_still_s")}
+        return {"slot": np.array(self.slot)} | own | named
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take over what ``arrays`` returned."""
@@ -94,7 +96,8 @@ class NetworkState:
             return {name.split(".")[1]: array for name, array in arrays.items() if name.split(".")[0] == prefix}
 
         self.slot = int(arrays["slot"])
-        self.serving_cell, self.measured_s = arrays["serving_cell"], arrays["measured_s"]
+        for name in ("serving_cell", "measured_s", "stood_still_s"):
+            setattr(self, name, arrays[name])
         self.mobility = MobilityState(**part("mobility"))
         for direction in DIRECTIONS:
             self.link(direction).restore(part(direction))
@@ -139,6 +142,7 @@ class Network:
             serving_cell=np.zeros(shape, np.int32),
             mobility=MobilityState.start(*shape, world.num_cells),
             measured_s=np.array([-np.inf]),
+            stood_still_s=np.zeros(1),
             channel=[world.channel.start(world.geometry, seed, world.torch_device) for seed in world.seeds],
         )
         state.serving_cell = serve_strongest(self.snapshot(state, 0))
@@ -241,7 +245,8 @@ class Network:
         row["bearer"], row["start"], row["lost"] = gone.bearer, gone.start, gone.count
         state.link(gone.direction).tally["lost_bytes"][gone.replica, gone.ue, gone.bearer] += gone.count
         source = self.sources[gone.direction]
-        state.ledgers[gone.direction].settle(state.slot * self.plan.slot_s, block, source.budget_s)
+        now_s = state.slot * self.plan.slot_s - state.stood_still_s[0]
+        state.ledgers[gone.direction].settle(now_s, block, source.budget_s)
 
     def step(
         self,
@@ -270,11 +275,13 @@ class Network:
     def _offer(self, state: NetworkState, now_s: float) -> None:
         for way, source in self.sources.items():
             if source.carries.any():
-                bearer = state.link(way).bearer
-                source.offer(now_s, state.ledgers[way], bearer["enqueued"])
+                bearer, late_s = state.link(way).bearer, float(state.stood_still_s[0])
+                source.offer(now_s - late_s, state.ledgers[way], bearer["enqueued"])
                 source.mark_heads(state.ledgers[way], bearer["head_s"])
+                if late_s > 0.0:
+                    bearer["head_s"][:, source.carries] += late_s
 
     def _settle(self, state: NetworkState, report: StepReport, end_s: float) -> None:
         for way, part in ((DIRECTIONS[0], report.downlink), (DIRECTIONS[1], report.uplink)):
             if part is not None and self.has_traffic[way]:
-                state.ledgers[way].settle(end_s, part.block, self.sources[way].budget_s)
+                state.ledgers[way].settle(end_s - state.stood_still_s[0], part.block, self.sources[way].budget_s)

@@ -274,7 +274,7 @@ class Simulation:
             limit = math.ceil(self.world.radio.rlc.give_up_s / self.plan.slot_s)
             events = [flow.first_slot + limit for flow in running.active.values()]
             next_slot = min(events + [flow.first_slot for flow in running.waiting[:1]])
-            for key, (start, stop) in stretch.skip(state, flows, running.symbols, next_slot).items():
+            for key, (start, stop) in stretch.skip(state, flows, running.symbols, next_slot, self.plan.slot_s).items():
                 running.active[key].arrived.add(start, stop)
         stretch.begin_window(state, flows, running.symbols)
 

@@ -60,6 +60,7 @@ class Stretch:
         flows: dict[Key, NDArray[Any]],
         symbols: dict[Direction, float],
         next_slot: int | None,
+        slot_s: float,
     ) -> dict[Key, tuple[int, int]]:
         """Move ``state`` from the end of a window to the end of its stretch; return the bytes that arrived meanwhile.
 
@@ -68,6 +69,7 @@ class Stretch:
             flows: BEARER_DTYPE [1] of every transfer under way, the same as when the window began.
             symbols: OFDM symbols in which transfers used each direction; grows in proportion.
             next_slot: the next slot in which something happens to the set of transfers, if any.
+            slot_s: duration of a slot.
         """
         rate = {
             key: float(row["sent"][0] - self.sent[key]) / self.window_slots for key, row in flows.items()
@@ -79,6 +81,7 @@ class Stretch:
         self._count(state, symbols, gap / self.window_slots)
         _shift_timers(state, gap)
         state.slot += gap
+        state.stood_still_s += gap * slot_s
         moved = {}
         for key, row in flows.items():
             start = int(row["sent"][0])

@@ -71,8 +71,8 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
 
     The model goes down to every UE. Each trains as soon as it has it, for as long as its processor takes; it sends
     its update as soon as it is done, though not before the last download has ended. The server averages what
-    arrives; a UE whose link failed either way has no part in it. Where RLC UM lost packets, a UE fills the gaps with
-    zeros and the server with the values that it sent out.
+    arrives; a UE whose link failed either way has no part in it. Where RLC UM lost packets, a UE fills the gaps of the
+    model with its values before the first round, and the server those of an update with zeros.
     """
     learner, algorithm, transport = federation.learner, federation.algorithm, federation.transport
     start_s = state.clock_s

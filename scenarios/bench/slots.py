@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -28,6 +31,9 @@ from ran.state import LinkState
 from ran.world import Radio, World
 from scenarios.bench.bench import Measurement, rate_per_s
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _SERVING_ADVANTAGE_DB = 12.0
 _FULL_BUFFER_BYTES = 1 << 50
 
@@ -41,11 +47,15 @@ class CachedWorld:
         rbg_prbs: PRBs that are scheduled together.
         batch: replicas.
         seed: of the channel.
+        place: "scattered": losses drawn alike for all links; "hexagonal": omnidirectional sites 200 m apart, power law
+            3.5 and 8 dB shadowing, so that cells have neighbours and far cells.
+        interfering_cells: of every UE, strongest first; None: all.
     """
 
     def __init__(
-        self, num_cells: int, ues_per_cell: int, *, num_prbs: int = 52, rbg_prbs: int = 4, batch: int = 1, seed: int = 1
-    ) -> None:
+        self, num_cells: int, ues_per_cell: int, *, num_prbs: int = 52, rbg_prbs: int = 4, batch: int = 1, seed: int = 1,
+        place: Literal["scattered", "hexagonal"] = "scattered", interfering_cells: int | None = None,
+    ) -> None:  # fmt: skip
         self.num_cells, self.batch = num_cells, batch
         self.num_ues = num_cells * ues_per_cell
         self.serving_cell = np.tile(np.repeat(np.arange(num_cells, dtype=np.int32), ues_per_cell), (batch, 1))
@@ -54,10 +64,12 @@ class CachedWorld:
         self.world = World(
             numerology=grid, geometry=geometry, channel=Rayleigh(), seeds=tuple(range(seed, seed + batch)),
             scheduler=SCHEDULERS.get("proportional_fair")(),
-            radio=Radio(38.0, 23.0, LinkAdaptation(), Harq(), PowerControl(), Rlc()),
+            radio=Radio(
+                38.0, 23.0, LinkAdaptation(), Harq(), PowerControl(), Rlc(), interfering_cells=interfering_cells
+            ),
             device=DeviceProfile(), gnb_power=GnbPower(),
         )  # fmt: skip
-        self.snapshot = self._snapshot(geometry, seed)
+        self.snapshot = self._snapshot(geometry, seed, place)
         self.plan = SlotPlan.of(self.world)
         beams = beams_of(self.plan, self.snapshot, self.serving_cell)
         self.air: Air = prepare_air(self.plan, self.snapshot, beams, beams)
@@ -71,13 +83,10 @@ class CachedWorld:
             ue_noise_psd_w_hz=thermal_noise_w(1.0, 9.0), gnb_noise_psd_w_hz=thermal_noise_w(1.0, 5.0),
         )  # fmt: skip
 
-    def _snapshot(self, geometry: Geometry, seed: int) -> ChannelSnapshot:
+    def _snapshot(self, geometry: Geometry, seed: int, place: str) -> ChannelSnapshot:
         rng = stream(seed, "cached channel")
         shape = (self.batch, self.num_ues, 1, self.num_cells, 8, len(geometry.subband_frequency_hz))
-        loss_db = rng.uniform(90.0, 120.0, (self.batch, self.num_ues, self.num_cells))
-        ue = np.arange(self.num_ues)
-        loss_db[:, ue, self.serving_cell[0]] = rng.uniform(90.0, 105.0, (self.batch, self.num_ues))
-        loss_db[:, ue, self.serving_cell[0]] -= _SERVING_ADVANTAGE_DB
+        loss_db = self._scattered_loss_db(rng) if place == "scattered" else self._hexagonal_loss_db(rng)
         fading = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2.0)
         gain = fading * 10 ** (-loss_db / 20.0)[:, :, None, :, None, None]
         return ChannelSnapshot(
@@ -86,6 +95,27 @@ class CachedWorld:
             valid_from_s=0.0, valid_until_s=1.0, ue_position_m=np.zeros((self.batch, self.num_ues, 3)),
             cell_position_m=geometry.cell_position_m,
         )  # fmt: skip
+
+    def _scattered_loss_db(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        loss_db = rng.uniform(90.0, 120.0, (self.batch, self.num_ues, self.num_cells))
+        ue = np.arange(self.num_ues)
+        loss_db[:, ue, self.serving_cell[0]] = rng.uniform(90.0, 105.0, (self.batch, self.num_ues))
+        loss_db[:, ue, self.serving_cell[0]] -= _SERVING_ADVANTAGE_DB
+        return loss_db
+
+    def _hexagonal_loss_db(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return losses where every UE stands within 100 m of its cell, which is the strongest by exchange."""
+        rows, columns = np.meshgrid(np.arange(-6, 7), np.arange(-6, 7))
+        grid = 200.0 * np.stack([columns + rows / 2, rows * np.sqrt(3) / 2], axis=-1).reshape(-1, 2)
+        sites = grid[np.argsort(np.linalg.norm(grid, axis=1), kind="stable")][: self.num_cells]
+        angle, radius = rng.uniform(0, 2 * np.pi, self.num_ues), 100.0 * np.sqrt(rng.uniform(0.01, 1.0, self.num_ues))
+        ues = sites[self.serving_cell[0]] + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        distance = np.linalg.norm(ues[:, None] - sites, axis=-1)
+        loss_db = 43.3 + 35.0 * np.log10(np.maximum(distance, 10.0)) + rng.normal(0.0, 8.0, distance.shape)
+        ue, own = np.arange(self.num_ues), self.serving_cell[0]
+        best = loss_db.argmin(axis=1)
+        loss_db[ue, own], loss_db[ue, best] = loss_db[ue, best], loss_db[ue, own]
+        return np.repeat(loss_db[None], self.batch, axis=0)
 
     def full_buffer(self) -> LinkState:
         """Return a downlink state whose queues never empty."""
@@ -116,8 +146,24 @@ class CachedWorld:
         )
 
 
+NEAR_CELLS = 8
+"""Interfering cells of a UE in the rows that show how cost grows."""
+
+
 def measure() -> Iterator[Measurement]:
-    """Yield slots per second for one cell, for 21 cells, and for replicas of one cell."""
+    """Yield slots per second of one cell, 21 cells and replicas; how cost grows with cells; memory of 57 cells."""
+    yield from _beside_sionna()
+    batched = CachedWorld(1, 10, batch=64)
+    value = 64 * rate_per_s(batched.loop(), 2_000)
+    alone = rate_per_s(CachedWorld(1, 10).loop(), 10_000)
+    yield Measurement(
+        name="64 replicas of 1 cell x 10 UEs x 52 PRB x 8 antennas", value=value, unit="replica-slots/s",
+        reference="the same world one replica at a time", reference_value=alone, speedup=value / alone,
+    )  # fmt: skip
+    yield from _growth()
+
+
+def _beside_sionna() -> Iterator[Measurement]:
     for cells, ues, rbg_prbs, slots in ((1, 8, 4, 20_000), (21, 10, 4, 3_000), (21, 10, 1, 1_500)):
         ours = CachedWorld(cells, ues, rbg_prbs=rbg_prbs)
         value = rate_per_s(ours.loop(), slots)
@@ -128,10 +174,55 @@ def measure() -> Iterator[Measurement]:
             value=value, unit="slots/s", reference="Sionna's scheduler, link adaptation and PHY abstraction",
             reference_value=reference, speedup=value / reference,
         )  # fmt: skip
-    batched = CachedWorld(1, 10, batch=64)
-    value = 64 * rate_per_s(batched.loop(), 2_000)
-    alone = rate_per_s(CachedWorld(1, 10).loop(), 10_000)
-    yield Measurement(
-        name="64 replicas of 1 cell x 10 UEs x 52 PRB x 8 antennas", value=value, unit="replica-slots/s",
-        reference="the same world one replica at a time", reference_value=alone, speedup=value / alone,
-    )  # fmt: skip
+
+
+def _growth() -> Iterator[Measurement]:
+    """Yield slots per second at 1 to 57 cells, the exponent of cost, the error of limiting interference, and memory."""
+    sizes, rates = (1, 3, 7, 19, 57), []
+    for cells in sizes:
+        world = CachedWorld(cells, 10, place="hexagonal", interfering_cells=NEAR_CELLS)
+        rates.append(rate_per_s(world.loop(), max(1_000, 40_000 // cells)))
+        yield Measurement(f"{cells} cells x 10 UEs, {NEAR_CELLS} interfering cells a UE", rates[-1], "slots/s")
+    # One cell has no interference at all; the exponent is that of networks.
+    for first, what in ((0, "1 to 57"), (1, "3 to 57")):
+        slope = np.polyfit(np.log(sizes[first:]), -np.log(rates[first:]), 1)[0]
+        yield Measurement(f"cost grows with the number of cells, {what}, to the power of", float(slope), "")
+    error_db = np.abs(limit_error_db(57, NEAR_CELLS))
+    yield Measurement("median SINR error of the limit, 57 cells", float(np.median(error_db)), "dB")
+    yield Measurement("95 % of SINR errors below, 57 cells", float(np.percentile(error_db, 95)), "dB")
+    for limit in (NEAR_CELLS, None):
+        yield Measurement(
+            f"peak memory of a process with 57 cells x 570 UEs, {'all' if limit is None else limit} interfering cells",
+            peak_memory_gb(57, 10, limit), "GB",
+        )  # fmt: skip
+
+
+def limit_error_db(num_cells: int, interfering_cells: int, slots: int = 200) -> NDArray[np.float64]:
+    """Return SINR errors in dB of blocks sent by equal grants with limited and with all interference."""
+    full = CachedWorld(num_cells, 10, place="hexagonal")
+    limited = CachedWorld(num_cells, 10, place="hexagonal", interfering_cells=interfering_cells)
+    exact, near = full.full_buffer(), limited.full_buffer()
+    errors = []
+    for slot in range(slots):
+        owner = np.full((1, num_cells, full.plan.downlink.num_rbgs), -1, np.int32)
+        owner[0] = 10 * np.arange(num_cells)[:, None] + slot % 10  # every cell gives its band to one UE
+        a, _ = run_slot(full.plan, slot, full.air, exact, None, owner)
+        b, _ = run_slot(limited.plan, slot, limited.air, near, None, owner)
+        assert a is not None
+        assert b is not None
+        both = (a.block["prbs"] > 0) & (a.block["prbs"] == b.block["prbs"]) & (a.block["mcs"] == b.block["mcs"])
+        errors.append(10 * np.log10(b.block["sinr"][both] / a.block["sinr"][both]))
+    return np.concatenate(errors)
+
+
+def peak_memory_gb(num_cells: int, ues_per_cell: int, interfering_cells: int | None) -> float:
+    """Return the largest resident memory of a fresh process that runs a hundred slots of such a world, GB."""
+    program = (
+        "import resource\n"
+        "from scenarios.bench.slots import CachedWorld\n"
+        f"world = CachedWorld({num_cells}, {ues_per_cell}, place='hexagonal', interfering_cells={interfering_cells})\n"
+        "world.loop()(100)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)  # noqa: S603
+    return int(done.stdout) * 1024 / 1e9

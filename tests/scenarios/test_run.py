@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from channel.errors import UserError
@@ -157,6 +158,54 @@ def test_killed_in_two_rounds_and_resumed_equals_uninterrupted(finished, tmp_pat
     assert "round 2/4" in second.stdout
     resume(tmp_path / "killed", quiet=True)
     assert_same_files(finished, tmp_path / "killed")
+
+
+# Learning beside other traffic in three cells, UEs fast enough for handovers, and a trace.
+BUSY = [
+    *SMALL, "name=busy", "learning.rounds=3", "learning.central=skip", "learning.partition.min_samples=8",
+    "sites.layout={name: explicit, positions_m: [[0, 0], [200, 0], [100, 170]]}",
+    "ues.placement={name: disc, max_distance_m: 150, sector_deg: 360}", "ues.mobility={name: linear, speed_m_s: 120}",
+    "mac.handover={offset_db: 0, hysteresis_db: 0, time_to_trigger_s: 0.01}", "report.slot_trace=true",
+    "traffic.flows=[{name: ftp3, file_bytes: 20000, files_per_s: 20, direction: both}]", "ues.device.clock_hz=3e8",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(load("quickstart", BUSY), out=tmp_path_factory.mktemp("busy") / "once", quiet=True).path
+
+
+def test_the_network_of_a_run_is_accounted_for_both_slices(busy):
+    """Oracles: the trace of every block, and the payloads of the rounds, to which only packet headers are added."""
+    results, trace = load_results(busy), pd.read_parquet(busy / "slots.parquet")
+    assert results.network.handovers > 0
+    assert results.network.duration_s >= results.rounds["end_s"].iloc[-1] - 1e-9
+    assert (busy / "figures" / "network.png").is_file()
+    for way in results.network.directions:
+        learning, traffic = way.slices
+        rows = trace[(trace["direction"] == way.direction) & (trace["ack"] == 1)]
+        for part in (learning, traffic):
+            carried = rows.loc[rows["slice"] == part.name, "payload_bytes"].sum()
+            assert part.carried_bit_s * results.network.duration_s / 8 == pytest.approx(carried)
+        payload = results.rounds[f"{way.direction}_payload_bytes"].sum()
+        pieces = -(-payload // (1500 - 31)) + 9  # at most one short SDU per transfer more
+        carried = learning.carried_bit_s * results.network.duration_s / 8
+        assert payload < carried <= payload + 31 * pieces
+        assert traffic.delivered > 0
+
+
+def test_a_busy_run_killed_and_resumed_equals_uninterrupted(busy, tmp_path):
+    """Oracle: the uninterrupted run. Packets, handover timers, indicators and trace go on as if nothing happened."""
+    arguments = [item for override in BUSY for item in ("--set", override)]
+    killed = signalled(tmp_path, signal.SIGKILL, 2, "quickstart", "--out", "killed", *arguments)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resume(tmp_path / "killed", quiet=True)
+    assert_same_files(busy, tmp_path / "killed")
+
+
+def test_a_run_without_other_traffic_has_no_network_files(finished):
+    assert not {"kpis.json", "network_ues.parquet", "slots.parquet"} & {path.name for path in finished.iterdir()}
+    assert load_results(finished).network is None
 
 
 def test_interrupt_leaves_a_readable_run_and_says_how_to_go_on(tmp_path):

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from ran.metrics.figure_style import styled
 from ran.metrics.kpis import (
     Kpis,
-    cell_se_bars,
-    delay_cdf,
+    NetworkKpis,
+    background_rows,
     delay_percentiles_s,
     jain_index,
     kpi_rows,
     measure_kpis,
+    network_rows,
     spectral_efficiency,
-    user_se_cdf,
 )
+from ran.metrics.network_figures import cell_se_bars, delay_cdf, rate_map, user_se_cdf
 from ran.state import CELL_DTYPE, TALLY_DTYPE
 from ran.traffic.delay_bins import NUM_BINS
 from ran.traffic.ledger import DELAY_DTYPE
@@ -42,6 +43,7 @@ def measured(**changes) -> Kpis:
     tally["delivered_bytes"][:, 0] = [0, 0, 750_000, 0]
     tally["delivered_bytes"][:, 1] = [750_000, 1_500_000, 1_500_000, 3_000_000]
     tally["blocks"], tally["first_errors"], tally["failures"] = 100, [[12, 8]] * 4, [[0, 1]] * 4
+    tally["rank_sum"], tally["prb_slots"] = [[100, 150]] * 4, [[100, 300]] * 4
     cell = np.zeros(2, CELL_DTYPE)
     cell["delivered_bytes"], cell["prb_slots"] = [3_000_000, 4_500_000], [30_000, 75_000]
     delays_s = [[0.010, 0.020], [0.040], [], [0.030, 0.100]]
@@ -71,6 +73,7 @@ def test_indicators_by_hand():
     assert k.cell_edge_se_bit_s_hz == pytest.approx(0.4 + 0.15 * 0.4)
     assert k.first_bler == pytest.approx(0.1)
     assert k.residual_bler == pytest.approx(4 / 800)
+    assert k.mean_rank == pytest.approx(1.25)
     np.testing.assert_allclose(k.prb_utilisation, [0.2, 0.5])
     assert k.jain_index == pytest.approx((1 + 2 + 3 + 4) ** 2 / (4 * (1 + 4 + 9 + 16)))
     assert k.carried_bit_s == pytest.approx(30e6)
@@ -86,6 +89,10 @@ def test_slices_by_hand():
     assert learning.carried_bit_s == pytest.approx(3e6)
     assert traffic.carried_bit_s == pytest.approx(27e6)
     assert (learning.offered_bit_s, traffic.offered_bit_s) == (0.0, 16e6)
+    assert (learning.first_bler, traffic.first_bler) == (0.12, 0.08)
+    assert (learning.residual_bler, traffic.residual_bler) == (0.0, 0.01)
+    assert (learning.prb_share, traffic.prb_share) == (0.25, 0.75)
+    assert (learning.mean_rank, traffic.mean_rank) == (1.0, 1.5)
     assert traffic.delivered == 5
     assert traffic.delay_mean_s == pytest.approx(0.04)
     assert (traffic.lost_share, traffic.dropped_share, traffic.late_share) == (0.2, 0.3, 0.2)
@@ -156,16 +163,56 @@ def test_percentiles_outside_the_bins():
 
 def test_the_table_says_what_was_measured():
     """Golden rows: labels, units and rounding of the hand-made case."""
-    rows = dict(kpi_rows(measured()))
+    table = kpi_rows(measured())
+    rows = dict(table)
     assert rows["cell spectral efficiency"] == "2.000 bit/s/Hz (1.600 to 2.400 over 2 cells)"
-    assert rows["user spectral efficiency"] == "5th percentile 0.4600 bit/s/Hz"
-    assert rows["block error rate"] == "first 10.0 %, residual 0.5 %"
+    assert rows["  per bandwidth and time"] == "10.0 MHz x 75.0 % of the time"
+    assert rows["5th percentile user SE"] == "0.4600 bit/s/Hz of 4 UEs"
+    assert rows["throughput"] == "30.0 Mbit/s, 7.50 Mbit/s per UE"
+    assert table[4] == ("block error rate", "first 10.0 %, residual 0.5 %")
     assert rows["PRB utilisation"] == "35.0 %"
-    assert rows["load"] == "packets offered 16.0 Mbit/s, carried 30.0 Mbit/s"
+    assert rows["mean rank"] == "1.25"
     assert rows["energy per bit"] == "UE 0.0500 µJ, gNB 2.00 µJ"
-    assert rows["slice learning"] == "carried 3.00 Mbit/s"
+    assert rows["slice learning"] == "carried 3.00 Mbit/s; 25.0 % of the PRBs used"
+    assert rows["slice traffic"] == "carried 27.0 Mbit/s of 16.0 Mbit/s offered; 75.0 % of the PRBs used"
     assert rows["  packets"] == "5 packets delivered, late 20.0 %, lost 20.0 %, dropped 30.0 %"
-    assert rows["  packet delay"].startswith("mean 40.0 ms, 50/95/99 % ")
+    assert rows["  packet delay"].startswith("mean 40.0 ms, 95 % ")
+
+
+def network() -> NetworkKpis:
+    return NetworkKpis(
+        start_s=0.5, duration_s=2.0, num_ues=4, cells_m=np.array([[0.0, 0.0], [200.0, 0.0]]), handovers=3, ping_pongs=1,
+        radio_link_failures=0, directions=(measured(), measured(direction="uplink", ue_energy_j=math.nan)),
+    )  # fmt: skip
+
+
+def test_a_network_has_a_column_for_each_direction():
+    """Golden rows: heading, values side by side, lines without any value left out, the summary's lines."""
+    heading, *rows = network_rows(network())
+    assert heading == ("", "downlink", "uplink")
+    assert {len(row) for row in rows} == {3}
+    values = {label: (down, up) for label, down, up in rows}
+    assert values["energy per bit"] == ("UE 0.0500 µJ, gNB 2.00 µJ", "UE -, gNB 2.00 µJ")
+    assert sum(label == "  packets" for label, *_ in rows) == 1  # the learning slice has no packets in either
+    background = dict(background_rows(network()))
+    assert background["traffic, uplink"].startswith(
+        "carried 27.0 Mbit/s of 16.0 Mbit/s offered; delay mean 40.0 ms, 95 %"
+    )
+    assert background["mobility"] == "3 handovers, 1 of them ping-pongs; 0 radio link failures"
+
+
+def test_json_gives_a_network_back():
+    """Property: through JSON text and back nothing changes, NaN and histograms included."""
+    import json
+
+    from ran.metrics.files import plain
+
+    before = plain(network().to_json())
+    again = NetworkKpis.from_json(json.loads(json.dumps(before)))
+    assert plain(again.to_json()) == before
+    assert math.isnan(again.directions[1].ue_energy_j_bit)
+    np.testing.assert_array_equal(again.directions[0].slices[1].histogram, measured().slices[1].histogram)
+    assert again.directions[0].slices[1].histogram.sum() == 5
 
 
 def test_pictures_show_the_numbers():
@@ -177,19 +224,37 @@ def test_pictures_show_the_numbers():
         axes = Figure().subplots(1, 3)
         user_se_cdf(axes[0], k)
         delay_cdf(axes[1], k)
-        cell_se_bars(axes[2], k)
+        cell_se_bars(axes[2], k, measured(direction="uplink"))
         axes[0].figure.canvas.draw()
     assert axes[0].get_xlabel() == "spectral efficiency (bit/s/Hz)"
     assert axes[0].lines[0].get_ydata()[-1] == 100.0
-    assert axes[0].lines[-1].get_xdata()[0] == k.cell_edge_se_bit_s_hz
+    assert axes[0].lines[1].get_xdata()[0] == k.cell_edge_se_bit_s_hz
     assert axes[1].get_xlabel().endswith("(ms)")
     assert axes[1].get_xscale() == "log"
     (curve,) = axes[1].lines
     assert curve.get_label() == "traffic"
     assert curve.get_ydata()[[0, -1]].tolist() == [0.0, 100.0]
     assert curve.get_xdata()[-1] == pytest.approx(100.0)
-    assert [bar.get_height() for bar in axes[2].patches] == k.cell_se_bit_s_hz.tolist()
+    assert [bar.get_height() for bar in axes[2].patches] == 2 * k.cell_se_bit_s_hz.tolist()
     assert all(panel.get_ylabel() for panel in axes)
+
+
+def test_the_map_colours_ues_by_their_rate_over_all_slices():
+    """Oracle: by hand: UE 0 has 1 and 3 Mbit/s in two slices, UE 1 2 Mbit/s; lines end where the cell is seen."""
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    place = {"x_m": [5.0, 5.0, 9.0], "y_m": 1.0, "cell_x_m": 200.0, "cell_y_m": 0.0}
+    rows = pd.DataFrame({"ue": [0, 0, 1], "direction": "downlink", "rate_bit_s": [1e6, 3e6, 2e6], **place})
+    with styled():
+        axes = Figure().subplots()
+        rate_map(axes, network(), rows, "downlink")
+        axes.figure.canvas.draw()
+    lines, dots, cells = axes.collections
+    assert dots.get_array().tolist() == [4.0, 2.0]
+    assert dots.get_offsets().tolist() == [[5.0, 1.0], [9.0, 1.0]]
+    assert cells.get_offsets().tolist() == [[0.0, 0.0], [200.0, 0.0]]
+    assert lines.get_segments()[1].tolist() == [[9.0, 1.0], [200.0, 0.0]]
 
 
 def test_a_picture_without_packets_says_so():
