@@ -135,6 +135,18 @@ class Simulation:
         while state.slot < end_slot:
             self._step(state, ())
 
+    def expected_rate_bit_s(self, state: NetworkState, direction: Direction, time_s: float) -> NDArray[np.float64]:
+        """Return the rate of every UE by its report at ``time_s`` if its cell served nobody else, [num_ues].
+
+        Mean over the duplex period of what the link carries at Shannon's rate, capped at the highest MCS; no losses.
+        """
+        state.slot = max(state.slot, math.ceil(time_s / self.plan.slot_s - 1e-9))
+        air, _ = self.network.air_at(state)
+        link = air.downlink if direction == "downlink" else air.uplink
+        kinds = [kind.downlink if direction == "downlink" else kind.uplink for kind in self.plan.kinds]
+        bits = sum(link.rate_bits[kind][0].sum(axis=1, dtype=np.float64) for kind in kinds if kind >= 0)
+        return np.asarray(bits / (len(kinds) * self.plan.slot_s), np.float64)
+
     def _step(self, state: NetworkState, directions: tuple[Direction, ...]) -> StepReport:
         report = self.network.step(state, directions=directions)
         if self.watch is not None:

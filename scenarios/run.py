@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ran.learning.round import Federation, FederationState
+    from ran.learning.federation import Federation, FederationState
     from ran.metrics.kpis import NetworkKpis
     from ran.metrics.slot_trace import SlotTraceWriter
     from ran.metrics.summary import RunSummary
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     Watch = Callable[["NetworkState", "StepReport"], None]
 
-_MODEL = "model/"
-_NETWORK = "network/"
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
     ``watch`` is called with the network's state and the report of every slot.
     """
     from ran.learning.learner import Learner
-    from ran.learning.round import Federation
+    from ran.learning.federation import Federation
     from ran.simulation import Simulation
     from scenarios.build import build_world
 
@@ -103,7 +102,10 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
         algorithm=learning.algorithm, num_clients=scenario.ues.count, seed=scenario.seed, device=scenario.device,
         threads=learning.threads,
     )  # fmt: skip
-    return Federation(Simulation(world, watch), learner, learning.algorithm, learning.transport)
+    return Federation(
+        Simulation(world, watch), learner, learning.algorithm, learning.transport, learning.participation,
+        round_deadline_s=learning.round_deadline_s or math.inf,
+    )  # fmt: skip
 
 
 def _execute(scenario: Scenario, directory: RunDirectory, quiet: bool) -> FinishedRun:
@@ -176,19 +178,12 @@ def _resumable(directory: RunDirectory) -> Iterator[None]:
 
 
 def _start(federation: Federation, directory: RunDirectory) -> FederationState:
-    from ran.learning.round import FederationState
+    from ran.learning.federation import FederationState
 
-    network = federation.simulation.start()
-    checkpoint = directory.checkpoint
-    if checkpoint is None:
-        return FederationState(round=0, clock_s=0.0, model=federation.learner.initial(), network=network)
-    network.restore(_under(_NETWORK, checkpoint.arrays))
-    model = _under(_MODEL, checkpoint.arrays)
-    return FederationState(checkpoint.meta["round"], checkpoint.meta["clock_s"], model, network)
-
-
-def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    state = FederationState.start(federation)
+    if directory.checkpoint is not None:
+        state.restore(directory.checkpoint.arrays)
+    return state
 
 
 def _run_rounds(
@@ -207,10 +202,7 @@ def _run_rounds(
             result = run_round(federation, state, progress.stage)
         for event in result.events:
             directory.append_event(event)
-        arrays: dict[str, Any] = {_MODEL + name: array for name, array in state.model.items()}
-        arrays |= {_NETWORK + name: array for name, array in state.network.arrays().items()}
-        meta = {"round": state.round, "clock_s": state.clock_s}
-        directory.complete_round(result.record, result.ues, arrays, meta)
+        directory.complete_round(result.record, result.ues, state.arrays(), {"round": state.round})
         progress.round_done(result.record)
 
 
@@ -221,7 +213,7 @@ def _finish(
     from ran.metrics.summary import summarise
 
     with directory.adapter() as path:
-        federation.learner.save(state.model, path)
+        federation.learner.save(state.server.model, path)
     summary = summarise(
         directory.rounds, directory.ues, name=scenario.name, seed=scenario.seed, num_ues=scenario.ues.count,
         zero_shot_accuracy=zero_shot, central_accuracy=central,

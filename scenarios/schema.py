@@ -22,10 +22,11 @@ from channel.quantities import (
 from ran.energy import GnbPower
 from ran.fidelity import Fidelity
 from ran.handover import Handover
-from ran.learning import ADAPTERS, ALGORITHMS, MODELS, PARTITIONS, TASKS, TRANSPORTS
+from ran.learning import ADAPTERS, ALGORITHMS, MODELS, PARTICIPATIONS, PARTITIONS, TASKS, TRANSPORTS
 from ran.learning.adapters import Adapter
 from ran.learning.algorithms.algorithm import Algorithm
 from ran.learning.models import Model
+from ran.learning.participation import Participation
 from ran.learning.partition import Partition
 from ran.learning.tasks.task import Task
 from ran.learning.transport.transport import Transport
@@ -135,6 +136,7 @@ class LearningSettings(Settings):
     adapter: Annotated[Adapter, ADAPTERS.field()] = ADAPTERS.get("lora")()
     partition: Annotated[Partition, PARTITIONS.field()] = PARTITIONS.get("dirichlet")()
     algorithm: Annotated[Algorithm, ALGORITHMS.field()] = ALGORITHMS.get("fedavg")()
+    participation: Annotated[Participation, PARTICIPATIONS.field()] = PARTICIPATIONS.get("all")()
     transport: Annotated[Transport, TRANSPORTS.field()] = TRANSPORTS.get("digital")()
     central: Literal["compare", "skip"] = Field(
         default="compare", description="compare: also fine-tune centrally with as many sample passes"

@@ -3,8 +3,9 @@
 from ran.learning.adapters import ADAPTERS
 from ran.learning.algorithms import ALGORITHMS
 from ran.learning.models import MODELS
+from ran.learning.participation import PARTICIPATIONS
 from ran.learning.partition import PARTITIONS
 from ran.learning.tasks import TASKS
 from ran.learning.transport import TRANSPORTS
 
-__all__ = ["ADAPTERS", "ALGORITHMS", "MODELS", "PARTITIONS", "TASKS", "TRANSPORTS"]
+__all__ = ["ADAPTERS", "ALGORITHMS", "MODELS", "PARTICIPATIONS", "PARTITIONS", "TASKS", "TRANSPORTS"]

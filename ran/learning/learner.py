@@ -138,12 +138,12 @@ class Learner:
         """Return the trainable arrays of the global model before the first round."""
         return {name: array.copy() for name, array in self._initial.items()}
 
-    def train(self, client: int, arrays: Arrays, round_index: int) -> ClientUpdate:
-        """Return what ``client`` makes of the global ``arrays`` in round ``round_index``."""
+    def train(self, client: int, received: Arrays, round_index: int, memory: Arrays | None = None) -> ClientUpdate:
+        """Return what ``client`` makes of the broadcast in round ``round_index``, given what it remembers."""
         with self._stage("dropout", round_index, client):
             self._network.module.train()
             order = stream(self._seed, "batch order", round_index, client)
-            return self.algorithm.client_step(arrays, self._problem(self._rows[client]), order)
+            return self.algorithm.client_step(received, self._problem(self._rows[client]), order, memory or {})
 
     def evaluate(self, arrays: Arrays) -> Evaluation:
         """Return accuracy and loss of the model with ``arrays`` on the whole test set."""

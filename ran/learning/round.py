@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ran.energy import compute_energy_j, compute_time_s
+from ran.learning.history import remember
+from ran.learning.participation import Candidates
 from ran.learning.payload import encode, restore
 from ran.metrics.records import RoundRecord, UeRecord
 from ran.metrics.round_metrics import round_record, ue_records
-from ran.simulation import Exchange, NetworkState, Simulation, Transfer
+from ran.simulation import Exchange, Transfer
 
 if TYPE_CHECKING:
-    from ran.learning.algorithms.algorithm import Algorithm, Arrays, ClientUpdate
-    from ran.learning.learner import Evaluation, Learner
-    from ran.learning.transport.transport import Transport
-
-
-@dataclass(frozen=True)
-class Federation:
-    """What stays the same from round to round; updates are wanted ``round_deadline_s`` after a round's start."""
-
-    simulation: Simulation
-    learner: Learner
-    algorithm: Algorithm
-    transport: Transport
-    round_deadline_s: float = math.inf
-
-
-@dataclass
-class FederationState:
-    """What a round changes: the global model, the network and the virtual clock."""
-
-    round: int
-    clock_s: float
-    model: Arrays
-    network: NetworkState
+    from ran.learning.algorithms.algorithm import Arrays, ClientUpdate
+    from ran.learning.federation import Federation, FederationState
+    from ran.learning.learner import Evaluation
 
 
 @dataclass(frozen=True)
@@ -69,24 +49,25 @@ Announce = Callable[[str], None]
 def run_round(federation: Federation, state: FederationState, announce: Announce = lambda stage: None) -> RoundResult:
     """Run one synchronous round; ``state`` moves to the next.
 
-    The model goes down to every UE. Each trains as soon as it has it, for as long as its processor takes; it sends
+    The model goes down to every participant. Each trains as soon as it has it, for as long as its processor takes; it sends
     its update as soon as it is done, though not before the last download has ended. The server averages what
     arrives; a UE whose link failed either way has no part in it. Where RLC UM lost packets, a UE fills the gaps of the
     model with its values before the first round, and the server those of an update with zeros.
     """
     learner, algorithm, transport = federation.learner, federation.algorithm, federation.transport
-    start_s = state.clock_s
+    start_s, server = state.clock_s, state.server
+    chosen = federation.participation.select(_candidates(federation, state))
 
     announce("downlink")
-    model_bytes = encode(state.model)
+    model_bytes = encode(algorithm.broadcast(server))
     deadline_s = start_s + federation.round_deadline_s
-    broadcast = [Transfer(ue, "downlink", model_bytes, start_s, deadline_s) for ue in range(len(learner.num_samples))]
+    broadcast = [Transfer(ue, "downlink", model_bytes, start_s, deadline_s) for ue in chosen]
     down = transport.deliver(federation.simulation, state.network, broadcast)
 
     announce("training")
-    known = learner.initial()
+    known = algorithm.broadcast(algorithm.start(learner.initial()))
     trained = [
-        _train(federation, delivery.ue, restore(delivery.payload, delivery.gaps, known), state.round, delivery.done_s)
+        _train(federation, state, delivery.ue, restore(delivery.payload, delivery.gaps, known), delivery.done_s)
         for delivery in down.deliveries
         if delivery.payload is not None
     ]
@@ -98,21 +79,44 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
     announce("aggregation")
     arrived = [(local, delivery) for local, delivery in zip(trained, up.deliveries, strict=True) if delivery.payload]
     if arrived:
-        nothing = {name: np.zeros_like(array) for name, array in state.model.items()}
-        updates = [restore(delivery.payload, delivery.gaps, nothing) for _, delivery in arrived if delivery.payload]
-        weights = [float(local.update.num_samples) for local, _ in arrived]
-        state.model = algorithm.aggregate(state.model, updates, weights)
-    evaluation = learner.evaluate(state.model)
+        updates = [
+            restore(delivery.payload, delivery.gaps, zeros_like(local.update.arrays))
+            for local, delivery in arrived if delivery.payload
+        ]  # fmt: skip
+        state.server = algorithm.aggregate(server, updates, [local.update.report for local, _ in arrived])
+    else:
+        state.server = replace(server, round=server.round + 1)
+    for local in trained:
+        state.memories[local.ue] = local.update.memory
+    remember(state.history, state.round, start_s, arrived)
+    evaluation = learner.evaluate(state.server.model)
 
     state.clock_s = max(down.end_s, up.end_s, start_s)
-    result = _result(federation, state, start_s, down, trained, up, evaluation)
-    state.round += 1
-    return result
+    return _result(federation, state, start_s, down, trained, up, evaluation)
 
 
-def _train(federation: Federation, ue: int, model: Arrays, round_index: int, received_s: float) -> LocalTraining:
+def _candidates(federation: Federation, state: FederationState) -> Candidates:
+    simulation = federation.simulation
+    return Candidates(
+        num_samples=federation.learner.num_samples,
+        history=state.history,
+        rate_bit_s=lambda: simulation.expected_rate_bit_s(state.network, "uplink", state.clock_s),
+        round=state.round,
+        clock_s=state.clock_s,
+        seed=simulation.world.seeds[0],
+    )
+
+
+def zeros_like(arrays: Arrays) -> Arrays:
+    """Return zeros of the same names, shapes and dtypes."""
+    return {name: np.zeros_like(array) for name, array in arrays.items()}
+
+
+def _train(
+    federation: Federation, state: FederationState, ue: int, received: Arrays, received_s: float
+) -> LocalTraining:
     device = federation.simulation.world.device
-    update = federation.learner.train(ue, model, round_index)
+    update = federation.learner.train(ue, received, state.round, state.memories.get(ue))
     return LocalTraining(
         ue=ue,
         update=update,
@@ -132,7 +136,7 @@ def _result(
     up: Exchange,
     evaluation: Evaluation,
 ) -> RoundResult:
-    number = state.round + 1
+    number = state.round
     ues = ue_records(federation.simulation, state.network, number, down, trained, up)
     record = round_record(federation.simulation, number, start_s, state.clock_s, ues, trained, down, up, evaluation)
     return RoundResult(record, ues, _events(number, start_s, state.clock_s, down, trained, up, record))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
@@ -53,11 +53,13 @@ class ClientUpdate:
     """What one client's training in one round comes to.
 
     Attributes:
-        arrays: trained minus received parameters, by name; the content of the uplink payload.
+        arrays: what the client sends, by name; the content of the uplink payload. For most algorithms the trained
+            minus the received parameters.
         num_samples: samples the client holds, its weight in the mean.
         num_steps: optimiser steps taken.
         train_loss: mean loss over all samples passed, each with the parameters of its step.
         flops: FLOPs of all steps.
+        memory: what the client remembers until it is chosen again; never sent.
     """
 
     arrays: Arrays
@@ -65,6 +67,46 @@ class ClientUpdate:
     num_steps: int
     train_loss: float
     flops: float
+    memory: Arrays = field(default_factory=dict)
+
+    @property
+    def report(self) -> Report:
+        """The scalars that go with the arrays."""
+        return Report(self.num_samples, self.num_steps)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the server knows of an update besides its arrays: scalars that a control channel carries."""
+
+    num_samples: int
+    num_steps: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the server holds between rounds.
+
+    Attributes:
+        model: the global trainable parameters.
+        memory: momenta, control variates and the like, by name; ``part`` and ``prefixed`` keep several apart.
+        round: rounds done.
+    """
+
+    model: Arrays
+    memory: Arrays = field(default_factory=dict)
+    round: int = 0
+
+
+def prefixed(prefix: str, arrays: Mapping[str, NDArray[np.float32]]) -> Arrays:
+    """Return the arrays under names that begin with ``prefix/``."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def part(prefix: str, arrays: Mapping[str, NDArray[np.float32]]) -> Arrays:
+    """Return the arrays whose names begin with ``prefix/``, without it; the inverse of ``prefixed``."""
+    length = len(prefix) + 1
+    return {name[length:]: array for name, array in arrays.items() if name.startswith(f"{prefix}/")}
 
 
 @dataclass(frozen=True)
@@ -79,8 +121,8 @@ class Descent:
 class Algorithm(Component):
     """Local training on each client and a server step that merges the outcomes.
 
-    Both are pure in the named arrays. ``needs`` says what of the updates the server must see: only their
-    weighted sum (``superpose``) or each one (``deliver``).
+    All methods are pure in the named arrays. ``needs`` says what of the updates the server must see: only their
+    weighted sum (``superpose``), then an algorithm writes ``server_step``; or each one (``deliver``), then ``aggregate``.
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]]
@@ -95,13 +137,37 @@ class Algorithm(Component):
     weight_decay: float = Field(default=0.0, ge=0, le=10)
     momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd; adamw has its own")
 
-    @abstractmethod
-    def client_step(self, arrays: Arrays, problem: Problem, rng: np.random.Generator) -> ClientUpdate:
-        """Return what a client makes of the global ``arrays`` in one round; ``rng`` orders the batches."""
+    def start(self, model: Arrays) -> Server:
+        """Return the server before the first round."""
+        return Server(model)
+
+    def broadcast(self, server: Server) -> Arrays:
+        """Return what goes down to every participant: the content of the downlink payload."""
+        return server.model
 
     @abstractmethod
-    def aggregate(self, arrays: Arrays, updates: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
-        """Return the new global arrays from the clients' updates and their (positive) weights."""
+    def client_step(self, received: Arrays, problem: Problem, rng: np.random.Generator, memory: Arrays) -> ClientUpdate:
+        """Return what a client makes of the broadcast in one round.
+
+        Args:
+            received: what ``broadcast`` returned.
+            problem: the client's samples and loss.
+            rng: orders the batches.
+            memory: what the client's last update said to remember; empty before its first.
+        """
+
+    def weight(self, report: Report) -> float:
+        """Return the weight of an update in the mean, positive, before the weights are made to add up to 1."""
+        return float(report.num_samples)
+
+    @abstractmethod
+    def server_step(self, server: Server, mean: Arrays, reports: Sequence[Report]) -> Server:
+        """Return the server after a round, from the weighted mean of what the participants sent."""
+
+    def aggregate(self, server: Server, updates: Sequence[Arrays], reports: Sequence[Report]) -> Server:
+        """Return the server after a round, from every update; by default ``server_step`` of their weighted mean."""
+        mean = weighted_mean(updates, [self.weight(report) for report in reports])
+        return replace(self.server_step(server, mean, reports), round=server.round + 1)
 
     def batches(self, num_samples: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
         """Yield the sample indices of each step of one round: shuffled epochs, the last batch of each maybe smaller."""
@@ -144,6 +210,27 @@ def descend(problem: Problem, optimizer: torch.optim.Optimizer, batches: Iterabl
         steps, passes = steps + 1, passes + len(batch)
         total += loss.item() * len(batch)
     return Descent(num_steps=steps, num_passes=passes, loss=total / passes)
+
+
+def weighted_mean(updates: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
+    """Return sum_k w_k u_k / sum_k w_k by name, summed and kept in double precision."""
+    import numpy as np
+
+    assert len(updates) == len(weights) > 0
+    total = float(sum(weights))
+    return {
+        name: sum(weight / total * update[name].astype(np.float64) for update, weight in zip(updates, weights, strict=True))
+        for name in updates[0]
+    }  # type: ignore[return-value]
+
+
+def add(model: Arrays, step: Arrays, scale: float = 1.0) -> Arrays:
+    """Return model + scale x step, added in double precision, in the dtypes of the model."""
+    import numpy as np
+
+    return {
+        name: (array.astype(np.float64) + scale * step[name]).astype(array.dtype) for name, array in model.items()
+    }
 
 
 ALGORITHMS: Registry[Algorithm] = Registry("algorithm", Algorithm)

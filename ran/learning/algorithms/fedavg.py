@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ran.learning.algorithms.algorithm import ALGORITHMS, Algorithm, ClientUpdate, Problem, descend
+from ran.learning.algorithms.algorithm import ALGORITHMS, Algorithm, ClientUpdate, Problem, Server, add, descend
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ran.learning.algorithms.algorithm import Arrays
+    from ran.learning.algorithms.algorithm import Arrays, Report
 
 
 @ALGORITHMS.register("fedavg")
@@ -23,31 +24,21 @@ class FedAvg(Algorithm):
 
     needs: ClassVar[Literal["superpose", "deliver"]] = "superpose"
 
-    def client_step(self, arrays: Arrays, problem: Problem, rng: np.random.Generator) -> ClientUpdate:
+    def client_step(self, received: Arrays, problem: Problem, rng: np.random.Generator, memory: Arrays) -> ClientUpdate:
         """Return y_k - x of one client."""
-        problem.load(arrays)
+        problem.load(received)
         optimizer = self.new_optimizer(problem.parameters())
         descent = descend(problem, optimizer, self.batches(problem.num_samples, rng))
         trained = problem.read()
         return ClientUpdate(
-            arrays={name: trained[name] - received for name, received in arrays.items()},
+            arrays={name: trained[name] - array for name, array in received.items()},
             num_samples=problem.num_samples,
             num_steps=descent.num_steps,
             train_loss=descent.loss,
             flops=descent.num_passes * problem.flops_per_sample,
+            memory=memory,
         )
 
-    def aggregate(self, arrays: Arrays, updates: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
-        """Return x plus the weighted mean of the updates, summed in double precision, in the dtype of x."""
-        import numpy as np
-
-        assert len(updates) == len(weights) > 0
-        total = float(sum(weights))
-        merged: Arrays = {}
-        for name, current in arrays.items():
-            mean = sum(
-                weight / total * update[name].astype(np.float64)
-                for update, weight in zip(updates, weights, strict=True)
-            )
-            merged[name] = (current.astype(np.float64) + mean).astype(current.dtype)
-        return merged
+    def server_step(self, server: Server, mean: Arrays, reports: Sequence[Report]) -> Server:  # noqa: ARG002
+        """Return x plus the mean update."""
+        return replace(server, model=add(server.model, mean))

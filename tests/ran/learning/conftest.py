@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from ran.learning.adapters import Lora
-from ran.learning.algorithms import FedAvg
+from ran.learning.algorithms import Algorithm, FedAvg, Report
 from ran.learning.learner import Learner
 from ran.learning.models import GlyphVit
 from ran.learning.partition import Dirichlet
 from ran.learning.tasks import Digits
+
+if TYPE_CHECKING:
+    from ran.learning.algorithms.algorithm import Arrays
 
 
 def digits_learner(**changed: object) -> Learner:
@@ -23,6 +28,12 @@ def digits_learner(**changed: object) -> Learner:
         "num_clients": 8, "seed": 1, "threads": 1,
     }  # fmt: skip
     return Learner(**(pieces | changed))
+
+
+def merge(algorithm: Algorithm, arrays: Arrays, updates: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
+    """Return the model after one round of a fresh server that holds ``arrays``; weights are sample counts."""
+    reports = [Report(num_samples=weight, num_steps=1) for weight in weights]  # type: ignore[arg-type]
+    return algorithm.aggregate(algorithm.start(arrays), updates, reports).model
 
 
 @pytest.fixture(scope="session")

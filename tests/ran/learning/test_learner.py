@@ -16,7 +16,7 @@ from ran.learning.algorithms import FedAvg
 from ran.learning.models import GlyphVit
 from ran.learning.payload import encode
 from ran.learning.tasks import Digits, ImageClassification
-from tests.ran.learning.conftest import digits_learner
+from tests.ran.learning.conftest import digits_learner, merge
 
 
 def base_bits(learner):
@@ -29,7 +29,7 @@ def federate(learner, rounds):
     for round_index in range(rounds):
         updates = [learner.train(client, arrays, round_index) for client in range(len(learner.num_samples))]
         weights = [update.num_samples for update in updates]
-        arrays = learner.algorithm.aggregate(arrays, [update.arrays for update in updates], weights)
+        arrays = merge(learner.algorithm, arrays, [update.arrays for update in updates], weights)
     return arrays
 
 

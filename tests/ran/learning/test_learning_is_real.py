@@ -6,6 +6,7 @@ import pytest
 
 from scenarios.load import load
 from scenarios.run import build_federation
+from tests.ran.learning.conftest import merge
 
 SEEDS = (1, 2, 3, 4, 5)
 
@@ -22,7 +23,7 @@ def test_federated_reaches_95_percent_of_central(seed, record_property):
     model = learner.initial()
     for round_index in range(15):
         updates = [learner.train(client, model, round_index) for client in range(8)]
-        model = algorithm.aggregate(model, [u.arrays for u in updates], [float(u.num_samples) for u in updates])
+        model = merge(algorithm, model, [u.arrays for u in updates], [float(u.num_samples) for u in updates])
     *_, central = learner.central(15)
     federated, zero_shot = learner.evaluate(model).accuracy, learner.zero_shot().accuracy
     record_property("federated", federated)

@@ -9,6 +9,7 @@ from ran.learning.models import HuggingFace
 from ran.learning.partition import Dirichlet
 from ran.learning.payload import encode
 from ran.learning.tasks import TextClassification
+from tests.ran.learning.conftest import merge
 
 
 def test_two_clients_take_a_few_steps(minilm_folder, shared_data):
@@ -31,6 +32,6 @@ def test_two_clients_take_a_few_steps(minilm_folder, shared_data):
     for round_index in range(3):
         updates = [learner.train(client, arrays, round_index) for client in range(2)]
         losses.append(np.mean([update.train_loss for update in updates]))
-        arrays = algorithm.aggregate(arrays, [update.arrays for update in updates], [1.0, 1.0])
+        arrays = merge(algorithm, arrays, [update.arrays for update in updates], [1.0, 1.0])
     assert losses[-1] < losses[0]
     assert 0 <= learner.evaluate(arrays).accuracy <= 1

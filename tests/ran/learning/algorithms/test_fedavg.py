@@ -12,7 +12,7 @@ from channel.seeding import stream
 from ran.learning.algorithms import FedAvg
 from ran.learning.models import GlyphVit
 from ran.learning.tasks import Digits
-from tests.ran.learning.conftest import digits_learner
+from tests.ran.learning.conftest import digits_learner, merge
 
 
 class Quadratic:
@@ -45,8 +45,8 @@ def test_two_client_quadratic_has_its_fixed_point():
     clients = [Quadratic(1.0, 0.0), Quadratic(10.0, 1.0)]
     arrays = {"x": np.zeros(1)}
     for _ in range(200):
-        updates = [algorithm.client_step(arrays, client, stream(0, "order")).arrays for client in clients]
-        arrays = algorithm.aggregate(arrays, updates, [1.0, 1.0])
+        updates = [algorithm.client_step(arrays, client, stream(0, "order"), {}).arrays for client in clients]
+        arrays = merge(algorithm, arrays, updates, [1.0, 1.0])
     pull = 1 - (1 - 0.05 * np.array([1.0, 10.0])) ** 10
     assert arrays["x"][0] == pytest.approx((pull @ [0.0, 1.0]) / pull.sum(), abs=1e-12)
     assert arrays["x"][0] == pytest.approx(0.713442, abs=1e-6)
@@ -55,7 +55,7 @@ def test_two_client_quadratic_has_its_fixed_point():
 def test_update_tells_its_bookkeeping():
     """Oracle: by hand. f = (x - 1)^2 / 2 from 0 with eta = 1/2: x = 1/2, 3/4; losses 1/2, 1/8, mean 5/16."""
     algorithm = FedAvg(optimizer="sgd", learning_rate=0.5, local_steps=2)
-    update = algorithm.client_step({"x": np.zeros(1)}, Quadratic(1.0, 1.0), stream(0, "order"))
+    update = algorithm.client_step({"x": np.zeros(1)}, Quadratic(1.0, 1.0), stream(0, "order"), {})
     assert update.arrays["x"][0] == pytest.approx(0.75)
     assert (update.num_samples, update.num_steps, update.flops) == (1, 2, 6.0)
     assert update.train_loss == pytest.approx(5 / 16)
@@ -65,7 +65,7 @@ def test_server_step_by_hand():
     """Oracle: (1 * 3 + 3 * 7) / 4 = 6 added to 10, elementwise in a 2 x 2 array."""
     current = {"w": np.full((2, 2), 10.0, np.float32)}
     updates = [{"w": np.full((2, 2), 3.0, np.float32)}, {"w": np.array([[7.0, 7.0], [-1.0, 3.0]], np.float32)}]
-    merged = FedAvg().aggregate(current, updates, [1.0, 3.0])
+    merged = merge(FedAvg(), current, updates, [1.0, 3.0])
     assert merged["w"].dtype == np.float32
     np.testing.assert_array_equal(merged["w"], [[16.0, 16.0], [10.0, 13.0]])
     np.testing.assert_array_equal(current["w"], np.full((2, 2), 10.0))
@@ -74,7 +74,7 @@ def test_server_step_by_hand():
 def test_server_sums_in_double_precision():
     """Oracle: exact arithmetic. 1 + 2^-30 - 1 survives in doubles only, and must come out, rounded once."""
     updates = [{"w": np.array([value], np.float32)} for value in (1.0, 2.0**-30, -1.0)]
-    merged = FedAvg().aggregate({"w": np.zeros(1, np.float32)}, updates, [1.0, 1.0, 1.0])
+    merged = merge(FedAvg(), {"w": np.zeros(1, np.float32)}, updates, [1.0, 1.0, 1.0])
     assert merged["w"][0] == pytest.approx(2.0**-30 / 3, rel=1e-6)
 
 
@@ -84,9 +84,9 @@ def test_mean_lies_between_its_updates_whatever_their_order(pairs):
     values, weights = [value for value, _ in pairs], [weight for _, weight in pairs]
     current = {"w": np.zeros(1, np.float32)}
     updates = [{"w": np.array([value], np.float32)} for value in values]
-    merged = FedAvg().aggregate(current, updates, weights)["w"][0]
+    merged = merge(FedAvg(), current, updates, weights)["w"][0]
     assert min(values) - 1e-5 <= merged <= max(values) + 1e-5
-    swapped = FedAvg().aggregate(current, updates[::-1], [2 * weight for weight in weights[::-1]])["w"][0]
+    swapped = merge(FedAvg(), current, updates[::-1], [2 * weight for weight in weights[::-1]])["w"][0]
     assert swapped == pytest.approx(merged, abs=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_one_client_equals_a_bare_peft_loop(optimizer):
     arrays = learner.initial()
     for round_index in range(rounds):
         update = learner.train(0, arrays, round_index)
-        arrays = algorithm.aggregate(arrays, [update.arrays], [update.num_samples])
+        arrays = merge(algorithm, arrays, [update.arrays], [update.num_samples])
 
     bare = get_peft_model(
         ViTForImageClassification.from_pretrained(GlyphVit().source),
