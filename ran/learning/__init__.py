@@ -2,10 +2,11 @@
 
 from ran.learning.adapters import ADAPTERS
 from ran.learning.algorithms import ALGORITHMS
+from ran.learning.hierarchy import HIERARCHIES
 from ran.learning.models import MODELS
 from ran.learning.participation import PARTICIPATIONS
 from ran.learning.partition import PARTITIONS
 from ran.learning.tasks import TASKS
 from ran.learning.transport import TRANSPORTS
 
-__all__ = ["ADAPTERS", "ALGORITHMS", "MODELS", "PARTICIPATIONS", "PARTITIONS", "TASKS", "TRANSPORTS"]
+__all__ = ["ADAPTERS", "ALGORITHMS", "HIERARCHIES", "MODELS", "PARTICIPATIONS", "PARTITIONS", "TASKS", "TRANSPORTS"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ran.learning.algorithms.algorithm import Server, part, prefixed
+from ran.learning.hierarchy import Edge, Flat, Hierarchy, overall
 from ran.learning.history import no_history
 from ran.learning.participation import Everyone, Participation
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ran.learning.transport.transport import Transport
     from ran.simulation import NetworkState, Simulation
 
-_MODEL, _SERVER, _MEMORY, _NETWORK = "model", "server", "memory", "network"
+_MODEL, _SERVER, _MEMORY, _NETWORK, _EDGE = "model", "server", "memory", "network", "edge"
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Federation:
     learner: Learner
     algorithm: Algorithm
     transport: Transport
-    participation: Participation = Everyone()
+    participation: Participation = field(default_factory=Everyone)
     round_deadline_s: float = math.inf
+    hierarchy: Hierarchy = field(default_factory=Flat)
 
 
 @dataclass
@@ -40,11 +42,12 @@ class FederationState:
     """What a round changes.
 
     Attributes:
-        server: the global model and what the server remembers.
+        server: the global model and what the server remembers; where there are several edges, their mean.
         memories: what each client that has taken part remembers, by UE.
         history: what rounds showed of every UE, HISTORY_DTYPE [num_ues].
         clock_s: virtual time.
         network: the network.
+        edges: the servers that aggregate; ``server`` itself where there is one.
     """
 
     server: Server
@@ -52,17 +55,25 @@ class FederationState:
     history: NDArray[Any]
     clock_s: float
     network: NetworkState
+    edges: list[Edge] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Let the one server aggregate where no edges are given."""
+        self.edges = self.edges or [Edge(self.server)]
 
     @staticmethod
     def start(federation: Federation) -> FederationState:
         """Return the state before the first round."""
-        learner = federation.learner
+        learner, algorithm, simulation = federation.learner, federation.algorithm, federation.simulation
+        server, network = algorithm.start(learner.initial(), learner.num_samples), simulation.start()
+        cells = network.serving_cell[0].tolist()
         return FederationState(
-            server=federation.algorithm.start(learner.initial()),
+            server=server,
             memories={},
             history=no_history(len(learner.num_samples)),
             clock_s=0.0,
-            network=federation.simulation.start(),
+            network=network,
+            edges=federation.hierarchy.start(server, algorithm, learner.num_samples, cells, simulation.world.num_cells),
         )
 
     @property
@@ -70,9 +81,16 @@ class FederationState:
         """Rounds done."""
         return self.server.round
 
+    def conclude(self, edges: list[Edge]) -> None:
+        """Move on to the next round with what the edges have become."""
+        self.edges, self.server = edges, overall(edges)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything by name, for a checkpoint."""
-        arrays = prefixed(_MODEL, self.server.model) | prefixed(_SERVER, self.server.memory)
+        arrays = dict[str, Any]()
+        for index, edge in enumerate(self.edges):
+            parts = prefixed(_MODEL, edge.server.model) | prefixed(_SERVER, edge.server.memory)
+            arrays |= prefixed(f"{_EDGE}/{index}", parts | {"weight": np.array(edge.weight)})
         for ue, memory in self.memories.items():
             arrays |= prefixed(f"{_MEMORY}/{ue}", memory)
         plain = {"round": np.array(self.round), "clock_s": np.array(self.clock_s), "history": self.history}
@@ -80,7 +98,10 @@ class FederationState:
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take over what ``arrays`` returned."""
-        self.server = Server(part(_MODEL, arrays), part(_SERVER, arrays), int(arrays["round"]))
+        edges, number = [part(f"{_EDGE}/{index}", arrays) for index in range(len(self.edges))], int(arrays["round"])
+        self.conclude(
+            [Edge(Server(part(_MODEL, edge), part(_SERVER, edge), number), float(edge["weight"])) for edge in edges]
+        )
         memories = part(_MEMORY, arrays)
         self.memories = {int(ue): part(ue, memories) for ue in {name.split("/")[0] for name in memories}}
         self.clock_s, self.history = float(arrays["clock_s"]), arrays["history"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,12 @@ import torch
 
 from channel.seeding import Key, stream, stream_key
 from ran.learning.algorithms.algorithm import descend
+from ran.learning.engines import Assignment, Auto, Workplace
 from ran.learning.flops import TRAINING_OVER_FORWARD, forward_flops
+from ran.learning.memory import OPTIMIZER_STATE, training_bytes
 from ran.learning.partition import class_counts
 from ran.learning.tasks.network import Network, check_fit, load_base, name_base
+from ran.learning.tasks.task import IGNORED
 from ran.learning.threads import torch_threads
 
 if TYPE_CHECKING:
@@ -23,19 +27,30 @@ if TYPE_CHECKING:
 
     from ran.learning.adapters import Adapter
     from ran.learning.algorithms.algorithm import Algorithm, Arrays, ClientUpdate
+    from ran.learning.engines import Engine, Trainer
     from ran.learning.models import Model
     from ran.learning.partition import Partition
-    from ran.learning.tasks.task import Examples, Task
+    from ran.learning.tasks.task import Samples, Task
 
 EVALUATION_BATCH = 256
+# Logits of a language model are as long as its vocabulary, for every token: 2048 x 50,000 floats are 400 MB.
+EVALUATION_TOKENS = 2048
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Share of test samples classified rightly, and mean cross-entropy in nats."""
+    """Share of test samples classified rightly, and mean cross-entropy in nats.
+
+    Of a language model: share of next tokens rightly predicted, and cross-entropy per token.
+    """
 
     accuracy: float
     loss: float
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss): among how many equally likely classes, or next tokens, the model would be as much in doubt."""
+        return math.exp(self.loss) if not self.loss > 700.0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -75,7 +90,14 @@ class _NetworkProblem:
         rows = torch.from_numpy(self.rows[batch]).to(self.samples.labels.device)
         inputs = {name: values[rows] for name, values in self.samples.inputs.items()}
         logits: torch.Tensor = self.network.module(**inputs).logits
-        return torch.nn.functional.cross_entropy(logits, self.samples.labels[rows])
+        return cross_entropy(logits, self.samples.labels[rows], "mean")
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, reduction: str) -> torch.Tensor:
+    """Return the ``mean`` or ``sum`` over samples, or over all tokens of a language model that have a label."""
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, -2), labels.flatten(), reduction=reduction, ignore_index=IGNORED
+    )
 
 
 class Learner:
@@ -101,28 +123,37 @@ class Learner:
         seed: int,
         device: str = "cpu",
         threads: int = 1,
+        engine: Engine = Auto(),
     ) -> None:
         self.algorithm = algorithm
+        self._engine = engine
+        self._opened: Trainer | None = None
+        self._kind = task.kind
+        self._adapter = adapter
         self._model = model
         self._seed = seed
         self._device = torch.device(device)
         self._threads = threads
         data = task.load()
-        labels = data.train.labels
         self.class_names = data.class_names
-        self._rows = partition.split(labels, num_clients, stream(seed, "partition"))
-        self.num_samples = [len(rows) for rows in self._rows]
-        self.partition_counts = class_counts(self._rows, labels, len(data.class_names))
         with self._stage("fresh weights"):
             base = load_base(model, task.kind, data.class_names)
-            self._train = self._on_device(task, data.train, model)
-            self._test = self._on_device(task, data.test, model)
+            train = task.samples(data.train, model.source)
+            self._rows = partition.split(len(train), train.columns, num_clients, stream(seed, "partition"))
+            self._train = self._on_device(train)
+            self._test = self._on_device(task.samples(data.test, model.source))
             one_sample = {name: values[:1] for name, values in self._train.inputs.items()}
             check_fit(base.config, task.kind, tuple(next(iter(one_sample.values())).shape[1:]))
             self._network = adapter.attach(base)
             self._network.module.to(self._device).eval()
             self._flops_per_sample = TRAINING_OVER_FORWARD * float(forward_flops(self._network.module, one_sample))
         self._initial = self._network.read()
+        self.num_samples = [len(rows) for rows in self._rows]
+        self.partition_counts = (
+            class_counts(self._rows, train.labels, len(data.class_names))
+            if data.class_names
+            else np.array(self.num_samples)[:, None]
+        )
 
     @property
     def num_trainable(self) -> int:
@@ -134,6 +165,18 @@ class Learner:
         """Number of all parameters held: base, adapter, and the original classifier that PEFT keeps."""
         return sum(parameter.numel() for parameter in self._network.module.parameters())
 
+    def training_bytes(self) -> int:
+        """Return the memory that the largest client's training takes on its device."""
+        algorithm = self.algorithm
+        has_momentum = algorithm.optimizer == "sgd" and algorithm.momentum > 0
+        with self._stage("memory"):
+            return training_bytes(
+                self._network.module,
+                {name: values[:1] for name, values in self._train.inputs.items()},
+                batch_size=min(algorithm.batch_size, max(self.num_samples)),
+                state_floats=OPTIMIZER_STATE[algorithm.optimizer] + has_momentum,
+            )
+
     def initial(self) -> Arrays:
         """Return the trainable arrays of the global model before the first round."""
         return {name: array.copy() for name, array in self._initial.items()}
@@ -141,9 +184,42 @@ class Learner:
     def train(self, client: int, received: Arrays, round_index: int, memory: Arrays | None = None) -> ClientUpdate:
         """Return what ``client`` makes of the broadcast in round ``round_index``, given what it remembers."""
         with self._stage("dropout", round_index, client):
-            self._network.module.train()
+            if not self._network.module.training:
+                self._network.module.train()
             order = stream(self._seed, "batch order", round_index, client)
             return self.algorithm.client_step(received, self._problem(self._rows[client]), order, memory or {})
+
+    def train_many(
+        self, clients: Sequence[int], received: Sequence[Arrays], round_index: int, memories: Sequence[Arrays | None]
+    ) -> list[ClientUpdate]:
+        """Return what each of ``clients`` makes of its broadcast, in order: ``train`` at the engine's speed."""
+        if not clients:
+            return []
+        given = zip(clients, received, memories, strict=True)
+        assignments = [Assignment(client, arrays, memory or {}) for client, arrays, memory in given]
+        return self.trainer.train(assignments, round_index)
+
+    @property
+    def trainer(self) -> Trainer:
+        """The engine at work; the first call opens it, which may start worker processes."""
+        if self._opened is None:
+            self._opened = self._engine.open(self.workplace)
+        return self._opened
+
+    @property
+    def workplace(self) -> Workplace:
+        """What an engine trains with."""
+        return Workplace(
+            self._kind, self.class_names, self._model, self._adapter, self.algorithm, self._seed, self._threads,
+            self._network, self._train.inputs, self._train.labels, self._rows, self._flops_per_sample, self.train,
+            self._stage,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Let go of the engine's processes; the next ``train_many`` would open it again."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def evaluate(self, arrays: Arrays) -> Evaluation:
         """Return accuracy and loss of the model with ``arrays`` on the whole test set."""
@@ -151,14 +227,17 @@ class Learner:
             self._network.load(arrays)
             self._network.module.eval()
             right, loss = 0, 0.0
+            is_text = self._test.labels.ndim == 2
+            size = max(1, EVALUATION_TOKENS // self._test.labels.shape[1]) if is_text else EVALUATION_BATCH
             with torch.inference_mode():
-                for start in range(0, len(self._test), EVALUATION_BATCH):
-                    part = slice(start, start + EVALUATION_BATCH)
+                for start in range(0, len(self._test), size):
+                    part = slice(start, start + size)
                     inputs = {name: values[part] for name, values in self._test.inputs.items()}
                     logits, labels = self._network.module(**inputs).logits, self._test.labels[part]
-                    right += int((logits.argmax(dim=1) == labels).sum())
-                    loss += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
-        return Evaluation(accuracy=right / len(self._test), loss=loss / len(self._test))
+                    right += int((logits.argmax(dim=-1) == labels).sum())
+                    loss += float(cross_entropy(logits, labels, "sum"))
+            count = int((self._test.labels != IGNORED).sum())
+        return Evaluation(accuracy=right / count, loss=loss / count)
 
     def zero_shot(self) -> Evaluation:
         """Return the evaluation before any fine-tuning; with a freshly drawn classifier that is near chance."""
@@ -199,11 +278,10 @@ class Learner:
                 yield order[start : start + self.algorithm.batch_size]
             left -= len(order)
 
-    def _on_device(self, task: Task, examples: Examples, model: Model) -> _Samples:
-        inputs = task.encode(examples.inputs, model.source)
+    def _on_device(self, samples: Samples) -> _Samples:
         return _Samples(
-            {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()},
-            torch.from_numpy(examples.labels).to(self._device),
+            {name: torch.from_numpy(values).to(self._device) for name, values in samples.inputs.items()},
+            torch.from_numpy(samples.labels).to(self._device),
         )
 
     @contextmanager
@@ -211,5 +289,9 @@ class Learner:
         """Run the body with the learner's threads and torch's random state drawn from a named stream."""
         devices = [self._device] if self._device.type == "cuda" else []
         with torch_threads(self._threads), torch.random.fork_rng(devices):
-            torch.manual_seed(stream_key(self._seed, *key))
+            # Not torch.manual_seed: for every kind of accelerator that is not in use it would note down a stack trace.
+            torch.default_generator.manual_seed(stream_key(self._seed, *key))
+            if devices:
+                with torch.cuda.device(self._device):
+                    torch.cuda.manual_seed(stream_key(self._seed, *key))
             yield

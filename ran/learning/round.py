@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,11 @@ from ran.metrics.round_metrics import round_record, ue_records
 from ran.simulation import Exchange, Transfer
 
 if TYPE_CHECKING:
-    from ran.learning.algorithms.algorithm import Arrays, ClientUpdate
+    from ran.learning.algorithms.algorithm import Algorithm, Arrays, ClientUpdate
     from ran.learning.federation import Federation, FederationState
+    from ran.learning.hierarchy import Backhaul, Edge
     from ran.learning.learner import Evaluation
+    from ran.simulation import Delivery
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,12 @@ class LocalTraining:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """A finished round: rows for the tables, and events in order of virtual time."""
+    """A finished round: rows for the tables, events in order of virtual time, and what crossed the backhaul."""
 
     record: RoundRecord
     ues: list[UeRecord]
     events: list[dict[str, object]]
+    backhaul: Backhaul
 
 
 Announce = Callable[[str], None]
@@ -49,23 +52,26 @@ Announce = Callable[[str], None]
 def run_round(federation: Federation, state: FederationState, announce: Announce = lambda stage: None) -> RoundResult:
     """Run one synchronous round; ``state`` moves to the next.
 
-    The model goes down to every participant. Each trains as soon as it has it, for as long as its processor takes; it sends
-    its update as soon as it is done, though not before the last download has ended. The server averages what
+    The model of a UE's edge (see ``ran.learning.hierarchy``; by default all have the same) goes down to every
+    participant. Each trains as soon as it has it, for as long as its processor takes; it sends
+    its update as soon as it is done, though not before the last download has ended. The edge averages what
     arrives; a UE whose link failed either way has no part in it. Where RLC UM lost packets, a UE fills the gaps of the
-    model with its values before the first round, and the server those of an update with zeros.
+    model with its values before the first round, and the edge those of an update with zeros. At the end the
+    edges may meet at the cloud.
     """
     learner, algorithm, transport = federation.learner, federation.algorithm, federation.transport
-    start_s, server = state.clock_s, state.server
+    start_s = state.clock_s
     chosen = federation.participation.select(_candidates(federation, state))
+    home = federation.hierarchy.edge_of(state.network.serving_cell[0])
 
     announce("downlink")
-    model_bytes = encode(algorithm.broadcast(server))
+    models = {index: encode(algorithm.broadcast(state.edges[index].server)) for index in set(home[chosen].tolist())}
     deadline_s = start_s + federation.round_deadline_s
-    broadcast = [Transfer(ue, "downlink", model_bytes, start_s, deadline_s) for ue in chosen]
+    broadcast = [Transfer(ue, "downlink", models[home[ue]], start_s, deadline_s) for ue in chosen]
     down = transport.deliver(federation.simulation, state.network, broadcast)
 
     announce("training")
-    known = algorithm.broadcast(algorithm.start(learner.initial()))
+    known = algorithm.broadcast(replace(algorithm.start(learner.initial(), learner.num_samples), round=state.round))
     trained = [
         _train(federation, state, delivery.ue, restore(delivery.payload, delivery.gaps, known), delivery.done_s)
         for delivery in down.deliveries
@@ -78,21 +84,20 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
 
     announce("aggregation")
     arrived = [(local, delivery) for local, delivery in zip(trained, up.deliveries, strict=True) if delivery.payload]
-    if arrived:
-        updates = [
-            restore(delivery.payload, delivery.gaps, zeros_like(local.update.arrays))
-            for local, delivery in arrived if delivery.payload
-        ]  # fmt: skip
-        state.server = algorithm.aggregate(server, updates, [local.update.report for local, _ in arrived])
-    else:
-        state.server = replace(server, round=server.round + 1)
+    edges = [
+        _merge(algorithm, edge, [pair for pair in arrived if home[pair[0].ue] == index])
+        for index, edge in enumerate(state.edges)
+    ]
+    edges, backhaul = federation.hierarchy.conclude(edges)
+    state.conclude(edges)
     for local in trained:
         state.memories[local.ue] = local.update.memory
     remember(state.history, state.round, start_s, arrived)
     evaluation = learner.evaluate(state.server.model)
 
-    state.clock_s = max(down.end_s, up.end_s, start_s)
-    return _result(federation, state, start_s, down, trained, up, evaluation)
+    radio_end_s = max(down.end_s, up.end_s, start_s)
+    state.clock_s = radio_end_s + backhaul.duration_s
+    return _result(federation, state, start_s, radio_end_s, down, trained, up, backhaul, evaluation)
 
 
 def _candidates(federation: Federation, state: FederationState) -> Candidates:
@@ -105,6 +110,16 @@ def _candidates(federation: Federation, state: FederationState) -> Candidates:
         clock_s=state.clock_s,
         seed=simulation.world.seeds[0],
     )
+
+
+def _merge(algorithm: Algorithm, edge: Edge, arrived: Sequence[tuple[LocalTraining, Delivery]]) -> Edge:
+    """Return the edge with the updates that arrived, lost values being zero."""
+    updates = [
+        restore(delivery.payload, delivery.gaps, zeros_like(local.update.arrays))
+        for local, delivery in arrived
+        if delivery.payload
+    ]
+    return edge.merged(algorithm, updates, [local.update.report for local, _ in arrived])
 
 
 def zeros_like(arrays: Arrays) -> Arrays:
@@ -131,15 +146,22 @@ def _result(
     federation: Federation,
     state: FederationState,
     start_s: float,
+    radio_end_s: float,
     down: Exchange,
     trained: list[LocalTraining],
     up: Exchange,
+    backhaul: Backhaul,
     evaluation: Evaluation,
 ) -> RoundResult:
     number = state.round
     ues = ue_records(federation.simulation, state.network, number, down, trained, up)
-    record = round_record(federation.simulation, number, start_s, state.clock_s, ues, trained, down, up, evaluation)
-    return RoundResult(record, ues, _events(number, start_s, state.clock_s, down, trained, up, record))
+    record = round_record(federation.simulation, number, start_s, radio_end_s, ues, trained, down, up, evaluation)
+    record = replace(record, end_s=state.clock_s)
+    events = _events(number, start_s, state.clock_s, down, trained, up, record)
+    if backhaul.duration_s > 0.0:
+        sent = {"uplink_bytes": backhaul.uplink_bytes, "downlink_bytes": backhaul.downlink_bytes}
+        events.insert(-1, {"time_s": radio_end_s, "event": "cloud_average", "round": number, **sent})
+    return RoundResult(record, ues, events, backhaul)
 
 
 def _events(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from channel.component import Component
 from channel.registry import Registry
+from ran.learning.algorithms.course import Course, bending
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,14 +36,25 @@ class Problem(Protocol):
     def flops_per_sample(self) -> float:
         """FLOPs of training on one sample once, forward and backward."""
 
+    @property
+    def forward_flops_per_sample(self) -> float:
+        """FLOPs of the loss of one sample alone."""
+
+    @property
+    def initial(self) -> Arrays:
+        """The client's own parameters before the first round, in its own shapes; the server knows them too."""
+
     def load(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-        """Set the parameters."""
+        """Set the parameters; the frozen weights are the pre-trained ones again."""
+
+    def merge(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Add the products of LoRA factors to the frozen weights until the next ``load``."""
 
     def read(self) -> Arrays:
         """Return a copy of the parameters."""
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        """Return the parameters themselves, for an optimiser."""
+        """Return the parameters themselves, in the order of their sorted names."""
 
     def loss(self, batch: NDArray[np.int64]) -> torch.Tensor:
         """Return the mean loss, a differentiable scalar, over the samples ``batch`` (0 .. num_samples-1)."""
@@ -122,10 +134,13 @@ class Algorithm(Component):
     """Local training on each client and a server step that merges the outcomes.
 
     All methods are pure in the named arrays. ``needs`` says what of the updates the server must see: only their
-    weighted sum (``superpose``), then an algorithm writes ``server_step``; or each one (``deliver``), then ``aggregate``.
+    weighted sum (``superpose``), then an algorithm writes ``server_step``; or each one (``deliver``), then
+    ``aggregate``.
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]]
+    mixes_ranks: ClassVar[bool] = False
+    """Whether clients may train LoRA factors of different ranks."""
 
     local_epochs: int = Field(default=1, ge=1, le=10_000, description="passes over the client's samples in a round")
     local_steps: int | None = Field(
@@ -137,17 +152,42 @@ class Algorithm(Component):
     weight_decay: float = Field(default=0.0, ge=0, le=10)
     momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd; adamw has its own")
 
-    def start(self, model: Arrays) -> Server:
-        """Return the server before the first round."""
+    def start(self, model: Arrays, num_samples: Sequence[int] = ()) -> Server:  # noqa: ARG002
+        """Return the server before the first round.
+
+        Args:
+            model: the global trainable parameters.
+            num_samples: training samples of every client, participant or not.
+        """
         return Server(model)
 
     def broadcast(self, server: Server) -> Arrays:
         """Return what goes down to every participant: the content of the downlink payload."""
         return server.model
 
-    @abstractmethod
+    def tailor(self, broadcast: Arrays, like: Arrays) -> Arrays:  # noqa: ARG002
+        """Return what of the broadcast one client is sent, whose own arrays are shaped ``like``; by default all."""
+        return broadcast
+
+    def course(self, received: Arrays, memory: Arrays) -> Course:  # noqa: ARG002
+        """Return where a client starts from the broadcast ``received`` and which way it steps; by default plainly."""
+        return Course(received)
+
+    def conclude(
+        self,
+        received: Arrays,
+        memory: Arrays,
+        trained: Arrays,
+        num_steps: int,  # noqa: ARG002
+    ) -> tuple[Arrays, Arrays]:
+        """Return what a client sends and what it remembers once it trained along its ``course``.
+
+        By default trained minus received parameters, and what it remembered before.
+        """
+        return difference(trained, received), memory
+
     def client_step(self, received: Arrays, problem: Problem, rng: np.random.Generator, memory: Arrays) -> ClientUpdate:
-        """Return what a client makes of the broadcast in one round.
+        """Return what a client makes of the broadcast in one round: ``course``, local training, ``conclude``.
 
         Args:
             received: what ``broadcast`` returned.
@@ -155,10 +195,42 @@ class Algorithm(Component):
             rng: orders the batches.
             memory: what the client's last update said to remember; empty before its first.
         """
+        trained, descent = self.follow(self.course(received, memory), problem, rng)
+        arrays, memory = self.conclude(received, memory, trained, descent.num_steps)
+        return ClientUpdate(
+            arrays=arrays,
+            num_samples=problem.num_samples,
+            num_steps=descent.num_steps,
+            train_loss=descent.loss,
+            flops=descent.num_passes * problem.flops_per_sample,
+            memory=memory,
+        )
+
+    def follow(self, course: Course, problem: Problem, rng: np.random.Generator) -> tuple[Arrays, Descent]:
+        """Return the parameters after one round's local training, and its bookkeeping; the optimiser starts afresh."""
+        bend = bending(course, problem)
+        problem.load(course.start)
+        optimizer = self.new_optimizer(problem.parameters())
+        descent = descend(problem, optimizer, self.batches(problem.num_samples, rng), bend)
+        return problem.read(), descent
+
+    def personal(self, memory: Arrays, received: Arrays) -> Arrays | None:  # noqa: ARG002
+        """Return the parameters that a client uses itself where they are not the global ones, else None.
+
+        Args:
+            memory: what the client remembers; empty if it has not taken part yet.
+            received: what ``broadcast`` returns.
+        """
+        return None
 
     def weight(self, report: Report) -> float:
         """Return the weight of an update in the mean, positive, before the weights are made to add up to 1."""
         return float(report.num_samples)
+
+    def shares(self, reports: Sequence[Report]) -> list[float]:
+        """Return the weights of a round's updates, made to add up to 1."""
+        weights = [self.weight(report) for report in reports]
+        return [weight / sum(weights) for weight in weights]
 
     @abstractmethod
     def server_step(self, server: Server, mean: Arrays, reports: Sequence[Report]) -> Server:
@@ -199,13 +271,20 @@ class Algorithm(Component):
         return torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
-def descend(problem: Problem, optimizer: torch.optim.Optimizer, batches: Iterable[NDArray[np.int64]]) -> Descent:
-    """Take one optimiser step per batch, in place, and return the bookkeeping."""
+def descend(
+    problem: Problem,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[NDArray[np.int64]],
+    bend: Callable[[], None] | None = None,
+) -> Descent:
+    """Take one optimiser step per batch, in place, and return the bookkeeping; ``bend`` edits each gradient first."""
     steps, passes, total = 0, 0, 0.0
     for batch in batches:
         optimizer.zero_grad(set_to_none=True)
         loss = problem.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
+        if bend:
+            bend()
         optimizer.step()
         steps, passes = steps + 1, passes + len(batch)
         total += loss.item() * len(batch)
@@ -218,19 +297,42 @@ def weighted_mean(updates: Sequence[Arrays], weights: Sequence[float]) -> Arrays
 
     assert len(updates) == len(weights) > 0
     total = float(sum(weights))
+    pairs = list(zip(updates, weights, strict=True))
     return {
-        name: sum(weight / total * update[name].astype(np.float64) for update, weight in zip(updates, weights, strict=True))
+        name: sum(weight / total * update[name].astype(np.float64) for update, weight in pairs)  # type: ignore[misc]
         for name in updates[0]
-    }  # type: ignore[return-value]
+    }
 
 
 def add(model: Arrays, step: Arrays, scale: float = 1.0) -> Arrays:
     """Return model + scale x step, added in double precision, in the dtypes of the model."""
+    return combine(model, (1.0, model), (scale, step))
+
+
+def combine(like: Arrays, *terms: tuple[float, Arrays]) -> Arrays:
+    """Return sum_j s_j a_j of terms (s_j, a_j) by name, in double precision, then in the dtypes of ``like``."""
     import numpy as np
 
-    return {
-        name: (array.astype(np.float64) + scale * step[name]).astype(array.dtype) for name, array in model.items()
-    }
+    (first, start), *others = terms
+
+    def total(name: str) -> NDArray[np.float64]:
+        others_here = (scale * arrays[name].astype(np.float64) for scale, arrays in others)
+        return sum(others_here, start=first * start[name].astype(np.float64))
+
+    # Where arrays have no dimensions NumPy's sum is a scalar; parameters stay arrays.
+    return {name: np.asarray(total(name), array.dtype) for name, array in like.items()}
+
+
+def difference(after: Arrays, before: Arrays) -> Arrays:
+    """Return after - before by name, in the dtypes of ``before``."""
+    return combine(before, (1.0, after), (-1.0, before))
+
+
+def zeros(model: Arrays) -> Arrays:
+    """Return zeros of the same names, shapes and dtypes."""
+    import numpy as np
+
+    return {name: np.zeros_like(array) for name, array in model.items()}
 
 
 ALGORITHMS: Registry[Algorithm] = Registry("algorithm", Algorithm)

@@ -1,14 +1,19 @@
-"""The interface of participation: which UEs take part in a round."""
+"""The interface of participation: which UEs take part in a round, and which of them vanish during it."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from channel.component import Component
 from channel.registry import Registry
+from channel.seeding import stream
+from ran.learning.participation.availability import AVAILABILITIES, Always, Availability, Presence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +32,7 @@ class Candidates:
         round: rounds done.
         clock_s: virtual time.
         seed: of the run; a rule draws from ``stream(seed, "participation", round)``.
+        exhausted: UEs that cannot take part any more, such as those with an empty battery.
     """
 
     num_samples: Sequence[int]
@@ -35,18 +41,68 @@ class Candidates:
     round: int
     clock_s: float
     seed: int
+    exhausted: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         """Return the number of UEs."""
         return len(self.num_samples)
 
+    def rng(self) -> np.random.Generator:
+        """Return the round's generator for choosing participants."""
+        return stream(self.seed, "participation", self.round)
+
 
 class Participation(Component):
-    """A rule that chooses the participants of every round."""
+    """A rule that chooses the participants of every round among the UEs that are there.
+
+    Only UEs that are available when a round starts can be chosen. A chosen one vanishes, and its update with it, if it
+    leaves before its training is done, or by chance (``dropout``); in the next round it may be chosen again.
+    """
+
+    availability: Annotated[Availability, AVAILABILITIES.field()] = Always()
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="chance that a chosen UE trains but never reports, each round anew"
+    )
+
+    def num_ues_problems(self, num_ues: int) -> list[str]:
+        """Return what is wrong with the rule for so many UEs, a sentence each."""
+        count = getattr(self, "count", None)
+        found = [self.availability.num_ues_problem(num_ues)]
+        if count is not None and count > num_ues:
+            found.append(f"{self.name} wants {count} UEs a round, but ues.count is {num_ues}; lower count")
+        return [problem for problem in found if problem]
 
     @abstractmethod
+    def choose(self, candidates: Candidates, present: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the chosen among the UEs ``present`` (ascending, at least one), each once, in any order."""
+
     def select(self, candidates: Candidates) -> list[int]:
         """Return the indices of the chosen UEs, ascending, each once; may be empty."""
+        import numpy as np
+
+        here = self._presence(candidates).now
+        here[list(candidates.exhausted)] = False
+        present = np.flatnonzero(here)
+        return sorted(int(ue) for ue in self.choose(candidates, present)) if len(present) else []
+
+    def drops(self, candidates: Candidates, ready_s: Mapping[int, float]) -> set[int]:
+        """Return the chosen UEs that never report, given when each of them would be ready to."""
+        vanish = stream(candidates.seed, "dropout", candidates.round).random(len(candidates)) < self.dropout
+        until_s = self._presence(candidates).until_s
+        return {ue for ue, time_s in ready_s.items() if vanish[ue] or until_s[ue] < time_s}
+
+    def resumes_s(self, candidates: Candidates) -> float:
+        """Return the earliest time from ``clock_s`` on at which a UE can be chosen; inf if there is none."""
+        presence = self._presence(candidates)
+        times = [
+            candidates.clock_s if presence.now[ue] else float(presence.until_s[ue])
+            for ue in range(len(candidates))
+            if ue not in candidates.exhausted
+        ]
+        return min(times, default=math.inf)
+
+    def _presence(self, candidates: Candidates) -> Presence:
+        return self.availability.presence(len(candidates), candidates.clock_s, candidates.seed)
 
 
 PARTICIPATIONS: Registry[Participation] = Registry("participation", Participation)
@@ -54,8 +110,8 @@ PARTICIPATIONS: Registry[Participation] = Registry("participation", Participatio
 
 @PARTICIPATIONS.register("all")
 class Everyone(Participation):
-    """Every UE takes part in every round."""
+    """Every UE that is there takes part in every round."""
 
-    def select(self, candidates: Candidates) -> list[int]:
-        """Return all UEs."""
-        return list(range(len(candidates)))
+    def choose(self, candidates: Candidates, present: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: ARG002
+        """Return all that are present."""
+        return present

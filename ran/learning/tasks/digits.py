@@ -45,7 +45,7 @@ class Digits(Task):
             class_names=tuple("0123456789"),
         )
 
-    def encode(self, inputs: NDArray[Any], model: str) -> dict[str, NDArray[np.float32]]:
+    def encode(self, inputs: NDArray[Any], model: str | None) -> dict[str, NDArray[np.float32]]:
         """Return ``pixel_values`` normalised as the model's checkpoint asks."""
         from ran.learning.tasks.images import pixel_values
 

@@ -1,4 +1,4 @@
-"""Image classification on a local .npz or .parquet file, or on a dataset of the Hugging Face hub."""
+"""Image classification on a local file or folder, or on a dataset of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ if TYPE_CHECKING:
 
 @TASKS.register("image_classification")
 class ImageClassification(Task):
-    """Images and labels of a local .npz (x_train, y_train, x_test, y_test) or .parquet file, or a hub dataset."""
+    """Images and labels of a local file, of a folder with one folder per class, or of a hub dataset.
+
+    An .npz holds x_train, y_train, x_test, y_test, and columns for partitions as other arrays (writer_train); a
+    .parquet encoded images; a .csv the paths of image files, which start at its own folder.
+    """
 
     kind: ClassVar[Kind] = "image_classification"
 
     train: str = Field(
-        min_length=1, description="training data: .npz, .parquet, or a hub dataset as name or name:split"
+        min_length=1,
+        description="training data: .npz, .parquet, .csv, a folder, or a hub dataset as name or name:split",
     )
     test: str = Field(default="", description="test data; may be left out for .npz and for a hub dataset")
-    image_column: str = Field(default="image", description="column of encoded images (.parquet, hub)")
-    label_column: str = Field(default="label", description="column of labels (.parquet, hub)")
+    image_column: str = Field(default="image", description="column of encoded images, or of their paths")
+    label_column: str = Field(default="label", description="column of labels (all but .npz)")
     resize: int | None = Field(default=None, ge=1, le=4096, description="height and width to scale to, pixels")
     color: Literal["keep", "grayscale", "rgb"] = Field(default="keep", description="conversion of the channels")
     max_train_samples: int | None = Field(default=None, ge=1, description="use this many, drawn at random")
@@ -32,14 +37,15 @@ class ImageClassification(Task):
 
     def problems(self) -> list[str]:
         """Return a sentence for each file that is missing or of a kind that cannot be read."""
-        from ran.learning.tasks.sources import path_problems
+        from ran.learning.tasks.sources import CLASS_FOLDERS, is_folder, path_problems
 
-        suffixes = (".npz", ".parquet")
+        suffixes = (".npz", ".parquet", ".csv", CLASS_FOLDERS)
         found = path_problems(self.train, "train", suffixes)
         if self.test:
             found += path_problems(self.test, "test", suffixes)
-        elif self.train.endswith(".parquet"):
-            found.append("`test`: missing; a .parquet file holds one part only, so name the test file too")
+        elif is_folder(self.train) or self.train.endswith((".parquet", ".csv")):
+            what = "a folder" if is_folder(self.train) else f"a .{self.train.rpartition('.')[2]} file"
+            found.append(f"`test`: missing; {what} holds one part only, so name the test data too")
         return found
 
     def load(self) -> Dataset:
@@ -48,7 +54,7 @@ class ImageClassification(Task):
 
         return load_images(self)
 
-    def encode(self, inputs: NDArray[Any], model: str) -> dict[str, NDArray[np.float32]]:
+    def encode(self, inputs: NDArray[Any], model: str | None) -> dict[str, NDArray[np.float32]]:
         """Return ``pixel_values`` normalised as the model's checkpoint asks."""
         from ran.learning.tasks.images import pixel_values
 

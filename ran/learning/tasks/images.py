@@ -17,10 +17,13 @@ from ran.learning.tasks.sources import (
     chosen_rows,
     class_indices,
     column,
+    is_folder,
     is_hub_name,
     label_words,
-    path_problems,
+    other_columns,
+    read_class_folders,
     read_table,
+    require_path,
 )
 from ran.learning.tasks.task import Dataset, Examples
 
@@ -30,22 +33,24 @@ if TYPE_CHECKING:
     from ran.learning.tasks.image_classification import ImageClassification
 
     Images = NDArray[np.float32]
+    Columns = dict[str, NDArray[Any]]
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """ITU-R BT.601 weights of red, green and blue."""
 
 
 def load_images(task: ImageClassification) -> Dataset:
     """Return the task's data; raises UserError when a file, a column, a label or an image is wrong."""
-    train, train_words = _read(task, task.train, "train", task.max_train_samples)
-    test, test_words = _read(task, task.test or task.train, "test", task.max_test_samples)
+    train, train_words, train_columns = _read(task, task.train, "train", task.max_train_samples)
+    test, test_words, test_columns = _read(task, task.test or task.train, "test", task.max_test_samples)
     if train.shape[1:] != test.shape[1:]:
         raise UserError(
             f"training images are {shape_text(train)} but test images {shape_text(test)} (channels x height x "
             "width); set learning.task.resize and learning.task.color to bring them together"
         )
     train_labels, test_labels, names = class_indices(train_words, test_words, task.train)
-    return Dataset(Examples(train, train_labels), Examples(test, test_labels), names)
+    return Dataset(Examples(train, train_labels, train_columns), Examples(test, test_labels, test_columns), names)
 
 
 def shape_text(images: Images) -> str:
@@ -53,10 +58,14 @@ def shape_text(images: Images) -> str:
     return "x".join(str(size) for size in images.shape[1:])
 
 
-def _read(task: ImageClassification, source: str, part: str, limit: int | None) -> tuple[Images, list[str]]:
+def _read(task: ImageClassification, source: str, part: str, limit: int | None) -> tuple[Images, list[str], Columns]:
     if not is_hub_name(source) and Path(source).suffix.lower() == ".npz":
         return _read_npz(task, source, part, limit)
-    table = read_table(source, part, split=part)
+    used = (task.image_column, task.label_column)
+    if is_folder(source):
+        table = read_class_folders(source, part, IMAGE_SUFFIXES, used)
+    else:
+        table = read_table(source, part, split=part)
     table = table.iloc[chosen_rows(len(table), limit, part)]
     words = label_words(column(table, task.label_column, source, "label_column"), source)
     images = [
@@ -69,13 +78,13 @@ def _read(task: ImageClassification, source: str, part: str, limit: int | None) 
             f"the images of {source!r} differ in shape (channels, height, width), such as {shapes[0]} and "
             f"{shapes[-1]}; set learning.task.resize and learning.task.color"
         )
-    return np.stack(images), words
+    return np.stack(images), words, other_columns(table, used)
 
 
-def _read_npz(task: ImageClassification, source: str, part: str, limit: int | None) -> tuple[Images, list[str]]:
-    problems = path_problems(source, part, (".npz",))
-    if problems:
-        raise UserError(f"learning.task.{problems[0].replace('`', '')}")
+def _read_npz(
+    task: ImageClassification, source: str, part: str, limit: int | None
+) -> tuple[Images, list[str], Columns]:
+    require_path(source, part, (".npz",))
     try:
         with np.load(Path(source).expanduser(), allow_pickle=False) as archive:
             missing = [name for name in (f"x_{part}", f"y_{part}") if name not in archive]
@@ -86,6 +95,11 @@ def _read_npz(task: ImageClassification, source: str, part: str, limit: int | No
                     "name the arrays x_train, y_train, x_test, y_test"
                 )
             pixels, labels = archive[f"x_{part}"], archive[f"y_{part}"].reshape(-1)
+            others = {
+                name: archive[name]
+                for name in archive.files
+                if name.endswith(f"_{part}") and name[:2] not in ("x_", "y_")
+            }
     except (OSError, ValueError) as error:
         if isinstance(error, UserError):
             raise
@@ -93,7 +107,13 @@ def _read_npz(task: ImageClassification, source: str, part: str, limit: int | No
     if len(pixels) != len(labels):
         raise UserError(f"{source!r}: x_{part} holds {len(pixels)} images but y_{part} {len(labels)} labels")
     rows = chosen_rows(len(pixels), limit, part)
-    return _prepared(_channels_first(pixels[rows], source, part), task), label_words(list(labels[rows]), source)
+    images = _prepared(_channels_first(pixels[rows], source, part), task)
+    columns = {
+        name.removesuffix(f"_{part}"): values[rows].astype(str).astype(object)
+        for name, values in others.items()
+        if values.shape == labels.shape
+    }
+    return images, label_words(list(labels[rows]), source), columns
 
 
 def _channels_first(pixels: NDArray[Any], source: str, part: str) -> Images:
@@ -119,16 +139,22 @@ def _channels_first(pixels: NDArray[Any], source: str, part: str) -> Images:
 
 
 def _decoded(value: Any, source: str, row: int) -> Images:
-    """Return one encoded image (bytes, or the hub's {"bytes": ...}) as float32 in 0..1 [channels, height, width]."""
+    """Return one encoded image as float32 in 0..1 [channels, height, width].
+
+    ``value``: its bytes, the hub's {"bytes": ...}, or a file's path, which starts at the table's folder.
+    """
     from PIL import Image, UnidentifiedImageError
 
     encoded: Any = value.get("bytes") if isinstance(value, dict) else value
     try:
+        if isinstance(encoded, str):
+            encoded = (Path(source).expanduser().parent / encoded).read_bytes()
         image = Image.open(io.BytesIO(encoded))
         pixels = np.asarray(image.convert("L" if image.mode in {"1", "L"} else "RGB"), dtype=np.float32) / 255.0
     except (UnidentifiedImageError, TypeError, OSError) as error:
         raise UserError(
-            f"{source!r}: the image of sample {row} cannot be decoded; expected the bytes of a PNG or JPEG file"
+            f"{source!r}: the image of sample {row} cannot be decoded; expected the bytes of a PNG or JPEG file, or "
+            "the path of one"
         ) from error
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
@@ -147,13 +173,15 @@ def _prepared(images: Images, task: ImageClassification) -> Images:
     return images
 
 
-def pixel_values(images: Images, model: str) -> dict[str, Images]:
+def pixel_values(images: Images, model: str | None) -> dict[str, Images]:
     """Return ``(images - mean) / std`` with the checkpoint's own mean and std per channel, 0.5 if it names none."""
     mean, std = _statistics(model)
     return {"pixel_values": ((images - mean) / std).astype(np.float32)}
 
 
-def _statistics(model: str) -> tuple[Images, Images]:
+def _statistics(model: str | None) -> tuple[Images, Images]:
+    if model is None:
+        return _per_channel(None), _per_channel(None)
     from transformers.image_processing_base import ImageProcessingMixin
 
     try:

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
-from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+)
+from transformers.pytorch_utils import Conv1D
 
 from channel.errors import UserError
+from ran.learning.models import Checkpoint, Fresh
+from ran.learning.tasks.lora_layers import LoraLayers
 from ran.learning.tasks.quiet import quiet
 
 if TYPE_CHECKING:
@@ -29,8 +37,10 @@ if TYPE_CHECKING:
 AUTO_CLASSES = {
     "image_classification": AutoModelForImageClassification,
     "text_classification": AutoModelForSequenceClassification,
+    "causal_lm": AutoModelForCausalLM,
 }
 CLASSIFIERS = ("ForImageClassification", "ForSequenceClassification")
+LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel")
 QUERY_AND_VALUE = (
     ("q_proj", "v_proj"),
     ("query", "value"),
@@ -38,6 +48,7 @@ QUERY_AND_VALUE = (
     ("q", "v"),
     ("query_key_value",),
     ("qkv",),
+    ("c_attn",),
 )
 """What the attention projections are called in the various architectures, in order of preference."""
 
@@ -48,18 +59,31 @@ class Network:
 
     Attributes:
         module: the network; called with the task's named arrays as tensors, it returns an object with ``logits``.
-        trainable: the trained parameters themselves, under the names that go on the air (for LoRA, PEFT's own).
+        trainable: the trained parameters themselves, under the names that go on the air (for LoRA, PEFT's own), sorted.
+        lora: LoRA's layers, which take arrays of any rank; None for other adapters.
     """
 
     module: Any
     trainable: dict[str, torch.nn.Parameter]
+    lora: LoraLayers | None = None
 
     def load(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-        """Set the trainable parameters, in place."""
+        """Set the trainable parameters, in place; LoRA factors may come in another rank than before."""
         assert arrays.keys() == self.trainable.keys(), "these arrays belong to another network"
         with torch.no_grad():
             for name, parameter in self.trainable.items():
-                parameter.copy_(torch.from_numpy(arrays[name]))
+                values = torch.from_numpy(arrays[name])
+                if values.shape != parameter.shape:
+                    assert self.lora is not None, "these arrays belong to another network"
+                    parameter.grad, parameter.data = None, torch.empty_like(values, device=parameter.device)
+                parameter.copy_(values)
+        if self.lora:
+            self.lora.fit(arrays)
+
+    def merge(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Add the products of LoRA factors to the frozen weights until the next ``load``."""
+        assert self.lora is not None, "only LoRA factors have products"
+        self.lora.merge(arrays)
 
     def read(self) -> Arrays:
         """Return a copy of the trainable parameters."""
@@ -75,26 +99,26 @@ def name_base(directory: Path, model: Model) -> None:
     """Name the base model of a saved adapter by its title: a folder of this machine would tell nobody anything."""
     for file in ("adapter_config.json", "README.md"):
         path = directory / file
-        if path.is_file():
+        if path.is_file() and model.source is not None:
             path.write_text(path.read_text().replace(model.source, model.title))
 
 
 def load_base(model: Model, kind: Kind, class_names: Sequence[str]) -> PreTrainedModel:
-    """Return the pre-trained network in single precision, in evaluation mode, with a classifier for the classes.
+    """Return the network in single precision, in evaluation mode, with a classifier for the classes.
 
-    A missing or replaced classifier is drawn from torch's random state: the caller seeds it and puts it back.
+    A missing or replaced classifier, and all of a network without files, is drawn from torch's random state: the caller
+    seeds it and puts it back. A language model has no classes.
+
     Raises UserError when the checkpoint cannot be read, is of another kind, or its classifier does not fit.
     """
+    if isinstance(model, Fresh):
+        return _drawn(model, kind, class_names)
+    assert isinstance(model, Checkpoint)
     config = _config(model)
-    has_head = any(name.endswith(CLASSIFIERS) for name in config.architectures or [])
-    if config.num_labels != len(class_names) or not has_head:
-        if has_head and model.head == "keep":
-            raise UserError(
-                f"model {model.source!r} classifies into {config.num_labels} classes, but the data has "
-                f"{len(class_names)}; set learning.model.head: replace for a fresh classifier"
-            )
-        config.id2label = dict(enumerate(class_names))
-        config.label2id = {name: index for index, name in enumerate(class_names)}
+    if kind == "causal_lm":
+        _require_language_model(model, config)
+    else:
+        _fit_classifier(model, config, class_names)
     try:
         with quiet():
             return AUTO_CLASSES[kind].from_pretrained(
@@ -112,7 +136,46 @@ def load_base(model: Model, kind: Kind, class_names: Sequence[str]) -> PreTraine
         ) from error
 
 
-def _config(model: Model) -> PretrainedConfig:
+def _drawn(model: Fresh, kind: Kind, class_names: Sequence[str]) -> PreTrainedModel:
+    if kind not in model.kinds:
+        raise UserError(
+            f"learning.model: {model.name} does {' or '.join(model.kinds)}, not {kind}; choose another model or "
+            "another learning.task"
+        )
+    fields = dict(model.architecture())
+    config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+    if class_names:
+        _name_classes(config, class_names)
+    return AUTO_CLASSES[kind].from_config(config, dtype=torch.float32).eval()
+
+
+def _require_language_model(model: Checkpoint, config: PretrainedConfig) -> None:
+    """An encoder would load as well, but look at the very tokens that it is to predict."""
+    if not any(name.endswith(LANGUAGE_MODELS) for name in config.architectures or []):
+        raise UserError(
+            f"learning.model: {model.source!r} is a {config.model_type} model without a causal language head; choose a "
+            "causal language model, such as gpt2"
+        )
+
+
+def _fit_classifier(model: Checkpoint, config: PretrainedConfig, class_names: Sequence[str]) -> None:
+    has_head = any(name.endswith(CLASSIFIERS) for name in config.architectures or [])
+    if config.num_labels == len(class_names) and has_head:
+        return
+    if has_head and model.head == "keep":
+        raise UserError(
+            f"model {model.source!r} classifies into {config.num_labels} classes, but the data has "
+            f"{len(class_names)}; set learning.model.head: replace for a fresh classifier"
+        )
+    _name_classes(config, class_names)
+
+
+def _name_classes(config: PretrainedConfig, class_names: Sequence[str]) -> None:
+    config.id2label = dict(enumerate(class_names))
+    config.label2id = {name: index for index, name in enumerate(class_names)}
+
+
+def _config(model: Checkpoint) -> PretrainedConfig:
     try:
         with quiet():
             return AutoConfig.from_pretrained(model.source)
@@ -125,12 +188,13 @@ def _config(model: Model) -> PretrainedConfig:
 
 def check_fit(config: PretrainedConfig, kind: Kind, shape: tuple[int, ...]) -> None:
     """Raise UserError unless one sample of ``shape`` fits: [channels, height, width], or [num_tokens]."""
-    if kind == "text_classification":
+    if kind in ("text_classification", "causal_lm"):
         longest = getattr(config, "max_position_embeddings", None)
         if longest is not None and shape[0] > longest:
+            field = "max_length" if kind == "text_classification" else "block_length"
             raise UserError(
                 f"the data's texts have up to {shape[0]} tokens, but the model takes at most {longest}; "
-                f"set learning.task.max_length: {longest}"
+                f"set learning.task.{field}: {longest}"
             )
         return
     size = getattr(config, "image_size", None) or shape[1:]
@@ -154,7 +218,7 @@ def attach_lora(base: PreTrainedModel, lora: Lora) -> Network:
     """Return ``base`` wrapped by PEFT; raises UserError when no layer is called as ``target_modules`` say."""
     heads = _heads(base) if lora.train_head == "yes" else []
     config = LoraConfig(
-        r=lora.rank,
+        r=lora.largest_rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=_targets(base, lora.target_modules),
@@ -163,18 +227,24 @@ def attach_lora(base: PreTrainedModel, lora: Lora) -> Network:
     with warnings.catch_warnings():
         # PEFT 0.21 still reads a property that Transformers 5.23 has renamed.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        # GPT-2 keeps its weights transposed; PEFT sees that by itself, and says so.
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False", category=UserWarning)
         module = get_peft_model(base, config)
     state = get_peft_model_state_dict(module, save_embedding_layers=False)
     # The state shares its memory with the live parameters: find each one's name on the air by its address.
     live = {parameter.data_ptr(): parameter for parameter in module.parameters() if parameter.requires_grad}
     trainable = {name: live[state[name].data_ptr()] for name in sorted(state)}
     assert len(trainable) == len(live), "PEFT would not save every trainable parameter"
-    return Network(module, trainable)
+    return Network(module, trainable, LoraLayers.of(module))
 
 
 def attach_head(base: PreTrainedModel) -> Network:
-    """Return ``base`` with only its classifier trainable."""
+    """Return ``base`` with only its classifier trainable; raises UserError where it has none."""
     heads = tuple(f"{name}." for name in _heads(base))
+    if not heads:
+        raise UserError(
+            f"learning.adapter: {base.config.model_type} has no classifier to train alone; choose lora or full"
+        )
     for name, parameter in base.named_parameters():
         parameter.requires_grad_(name.startswith(heads))
     return _bare(base)
@@ -191,7 +261,12 @@ def _bare(base: PreTrainedModel) -> Network:
 
 
 def _heads(base: PreTrainedModel) -> list[str]:
-    """Return the names of the parts that stand on top of the backbone: the classifier."""
+    """Return the names of the parts that stand on top of the backbone: the classifier.
+
+    A language model has none: its head is its vocabulary, as large as the embeddings and often the same weights.
+    """
+    if base.get_output_embeddings() is not None:
+        return []
     return [
         name
         for name, child in base.named_children()
@@ -204,7 +279,8 @@ def _targets(base: PreTrainedModel, wanted: tuple[str, ...]) -> str:
 
     A pattern and not a list, which PEFT would turn into a set and write in an order that changes from run to run.
     """
-    layers = {name.rsplit(".", 1)[-1] for name, each in base.named_modules() if isinstance(each, torch.nn.Linear)}
+    linear = (torch.nn.Linear, Conv1D)
+    layers = {name.rsplit(".", 1)[-1] for name, each in base.named_modules() if isinstance(each, linear)}
     usual = next((names for names in QUERY_AND_VALUE if layers.issuperset(names)), ())
     chosen = wanted or usual
     known = [name for name, _ in base.named_modules()]

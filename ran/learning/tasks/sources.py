@@ -1,4 +1,4 @@
-"""Where data comes from: local tables, or datasets of the Hugging Face hub."""
+"""Where data comes from: local tables and folders, or datasets of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.-]+)?")
 FILE_SUFFIXES = {".csv", ".tsv", ".parquet", ".npz", ".npy", ".json", ".jsonl", ".txt", ".zip", ".gz", ".pkl", ".xlsx"}
+CLASS_FOLDERS = "a folder with one folder per class"
+"""Stands among the suffixes of a task that reads such folders."""
+PLAIN_VALUES = {"string", "integer", "boolean", "categorical", "floating", "datetime64", "date"}
+"""What pandas calls the columns that a partition could go by: not images, lists or mappings."""
 
 
 def is_hub_name(source: str) -> bool:
@@ -30,6 +34,9 @@ def path_problems(source: str, field: str, suffixes: Sequence[str]) -> list[str]
     if is_hub_name(source):
         return []
     path = Path(source).expanduser()
+    if path.is_dir() and CLASS_FOLDERS in suffixes:
+        has_classes = any(each.is_dir() for each in path.iterdir())
+        return [] if has_classes else [f"`{field}`: {source!r} has no folders in it; expected {CLASS_FOLDERS}"]
     if path.suffix.lower() not in suffixes:
         return [f"`{field}`: cannot read {source!r}; expected {' or '.join(suffixes)}, or a hub dataset owner/name"]
     if path.is_file():
@@ -39,6 +46,45 @@ def path_problems(source: str, field: str, suffixes: Sequence[str]) -> list[str]
     return [f"`{field}`: no file {source!r} (relative paths start at the working directory {Path.cwd()}){hint}"]
 
 
+def require_path(source: str, field: str, suffixes: Sequence[str]) -> None:
+    """Raise UserError with the first of ``path_problems``."""
+    problems = path_problems(source, field, suffixes)
+    if problems:
+        raise UserError(f"learning.task.{problems[0].replace('`', '')}")
+
+
+def is_folder(source: str) -> bool:
+    """Return whether ``source`` is a folder on this machine."""
+    return Path(source).expanduser().is_dir()
+
+
+def read_class_folders(source: str, field: str, suffixes: Sequence[str], columns: tuple[str, str]) -> pd.DataFrame:
+    """Return the files with one of ``suffixes`` below every folder of ``source``, ordered by path.
+
+    The two ``columns`` are each file's bytes and its class, the name of the folder. Raises UserError.
+    """
+    import pandas as pd
+
+    require_path(source, field, (CLASS_FOLDERS,))
+    root = Path(source).expanduser()
+    files = sorted(path for path in root.glob("*/**/*") if path.suffix.lower() in suffixes and path.is_file())
+    if not files:
+        raise UserError(f"learning.task.{field}: no file ({' or '.join(suffixes)}) lies in a folder of {source!r}")
+    labels = [path.relative_to(root).parts[0] for path in files]
+    return pd.DataFrame({columns[0]: [path.read_bytes() for path in files], columns[1]: labels})
+
+
+def other_columns(table: pd.DataFrame, used: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return the columns but for ``used`` as words, object [num_rows]; those that hold no plain values are left out."""
+    from pandas.api.types import infer_dtype
+
+    return {
+        str(name): table[name].astype(str).to_numpy(dtype=object)
+        for name in table.columns
+        if name not in used and infer_dtype(table[name], skipna=True) in PLAIN_VALUES
+    }
+
+
 def read_table(source: str, field: str, split: str) -> pd.DataFrame:
     """Return the rows of a .csv or .parquet file, or of a hub dataset's ``split``; raises UserError."""
     import pandas as pd
@@ -46,9 +92,7 @@ def read_table(source: str, field: str, split: str) -> pd.DataFrame:
     if is_hub_name(source):
         return _read_hub(source, field, split)
     path = Path(source).expanduser()
-    problems = path_problems(source, field, (".csv", ".parquet"))
-    if problems:
-        raise UserError(f"learning.task.{problems[0].replace('`', '')}")
+    require_path(source, field, (".csv", ".parquet"))
     try:
         if path.suffix.lower() == ".csv":
             # Without na_filter, a text that reads "null" or "NA" stays a text.

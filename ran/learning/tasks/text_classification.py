@@ -1,4 +1,4 @@
-"""Text classification on a local .csv or .parquet file, or on a dataset of the Hugging Face hub."""
+"""Text classification on a local table or folder, or on a dataset of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @TASKS.register("text_classification")
 class TextClassification(Task):
-    """Texts and labels of a local .csv or .parquet file, or of a Hugging Face hub dataset."""
+    """Texts and labels of a .csv or .parquet file, of .txt files in one folder per class, or of a hub dataset."""
 
     kind: ClassVar[Kind] = "text_classification"
 
     train: str = Field(
-        min_length=1, description="training data: .csv, .parquet, or a hub dataset as name or name:split"
+        min_length=1, description="training data: .csv, .parquet, a folder, or a hub dataset as name or name:split"
     )
     test: str = Field(min_length=1, description="test data, likewise")
     text_column: str = Field(default="", description="column of texts; empty: `text` or `sentence`, whichever exists")
@@ -30,9 +30,9 @@ class TextClassification(Task):
 
     def problems(self) -> list[str]:
         """Return a sentence for each file that is missing or of a kind that cannot be read."""
-        from ran.learning.tasks.sources import path_problems
+        from ran.learning.tasks.sources import CLASS_FOLDERS, path_problems
 
-        suffixes = (".csv", ".parquet")
+        suffixes = (".csv", ".parquet", CLASS_FOLDERS)
         return path_problems(self.train, "train", suffixes) + path_problems(self.test, "test", suffixes)
 
     def load(self) -> Dataset:
@@ -41,7 +41,7 @@ class TextClassification(Task):
 
         return load_texts(self)
 
-    def encode(self, inputs: NDArray[Any], model: str) -> dict[str, NDArray[Any]]:
+    def encode(self, inputs: NDArray[Any], model: str | None) -> dict[str, NDArray[Any]]:
         """Return ``input_ids`` and what else the model's tokenizer makes, int64 [num_samples, num_tokens]."""
         from ran.learning.tasks.texts import tokens
 

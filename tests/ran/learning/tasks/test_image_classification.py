@@ -142,6 +142,55 @@ def test_files_that_cannot_be_read(tmp_path, photos):
         ImageClassification(train=parquet(tmp_path, images, [0, 1]), test="x.parquet").load()
 
 
+def test_a_folder_per_class_and_a_table_of_paths(tmp_path, photos):
+    """Oracle: the same pixels as in memory, in order of the paths; the class is the folder's name."""
+    for row, (name, photo) in enumerate(zip("baab", photos, strict=True)):
+        (tmp_path / "set" / name / "deeper").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name / "deeper" / f"{row}.PNG").write_bytes(png(photo))
+    (tmp_path / "set" / "a" / "notes.txt").write_text("no image")
+    folder = str(tmp_path / "set")
+    task = ImageClassification(train=folder, test=folder)
+    assert task.problems() == []
+    data = task.load()
+    expected = np.stack([photos[row] for row in (1, 2, 0, 3)]).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    np.testing.assert_array_equal(data.train.inputs, expected)
+    assert data.class_names == ("a", "b")
+    assert data.train.labels.tolist() == [0, 0, 1, 1]
+    paths = [f"set/{name}/deeper/{row}.PNG" for row, name in enumerate("baab")]
+    pd.DataFrame({"image": paths, "label": list("baab"), "camera": [1, 2, 1, 2]}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    table = ImageClassification(train=str(tmp_path / "t.csv"), test=str(tmp_path / "t.csv")).load().train
+    np.testing.assert_array_equal(table.inputs[[1, 2, 0, 3]], expected)
+    assert table.columns["camera"].tolist() == ["1", "2", "1", "2"]
+
+
+def test_folders_without_classes_or_test_are_refused(tmp_path):
+    """Oracle: the sentences."""
+    (tmp_path / "flat").mkdir()
+    [problem, missing] = ImageClassification(train=str(tmp_path / "flat")).problems()
+    assert problem.endswith("has no folders in it; expected a folder with one folder per class")
+    assert missing == "`test`: missing; a folder holds one part only, so name the test data too"
+    (tmp_path / "flat" / "a").mkdir()
+    with pytest.raises(UserError, match=r"no file .* lies in a folder of"):
+        ImageClassification(train=str(tmp_path / "flat"), test=str(tmp_path / "flat")).load()
+
+
+def test_columns_of_files_stay_with_their_samples(tmp_path, photos, images_npz):
+    """Oracle: the column repeats the label; what is no plain value (bytes, lists) is left out."""
+    path = parquet(tmp_path, [png(photo) for photo in photos] * 5, list("abab") * 5, writer=list("abab") * 5,
+                   thumbnail=[b"x"] * 20, box=[[1, 2]] * 20)  # fmt: skip
+    train = ImageClassification(train=path, test=path, max_train_samples=9).load().train
+    assert set(train.columns) == {"writer"}
+    assert train.columns["writer"].tolist() == [("a", "b")[label] for label in train.labels]
+    path = images_npz(3, 3, classes=3, writer_train=np.arange(60) % 3, odd_train=np.zeros(7))
+    task = ImageClassification(train=path, max_train_samples=30)
+    train = task.load().train
+    assert train.columns["writer"].tolist() == [str(label) for label in train.labels]
+    assert set(train.columns) == {"writer"}
+    assert set(task.samples(train, None).columns) == {"writer", "label"}
+
+
 def test_checkpoints_own_statistics_are_used(tmp_path):
     """Oracle: (x - mean) / std by hand, per channel; 0.5 for a checkpoint that names none."""
     (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.25, 1.0]}')

@@ -42,6 +42,20 @@ def test_columns_by_name_or_by_custom(csv, tmp_path):
     assert data.train.labels.tolist() == [0, 1]
 
 
+def test_a_folder_per_class_and_other_columns(tmp_path, csv):
+    """Oracle: by hand; other columns go with their texts."""
+    for name, text in (("pos/1.txt", "good"), ("neg/1.txt", "bad"), ("pos/2.txt", "krümel")):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        csv(text, f"set/{name}")
+    task = both(str(tmp_path / "set"))
+    assert task.problems() == []
+    data = task.load()
+    assert data.train.inputs.tolist() == ["bad", "good", "krümel"]
+    assert data.train.labels.tolist() == [0, 1, 1]
+    data = both(csv("text,label,user\na,0,u1\nb,1,u2\n")).load()
+    assert data.train.columns["user"].tolist() == ["u1", "u2"]
+
+
 def test_chosen_samples_keep_their_labels(csv):
     """Oracle: the label is written in the text."""
     path = csv("text,label\n" + "".join(f"t{row % 4},{row % 4}\n" for row in range(100)))

@@ -1,0 +1,115 @@
+"""The small networks as Transformers models, so that they load, train, save and load again like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import max_pool2d, relu
+from transformers import AutoConfig, AutoModelForImageClassification, PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import ImageClassifierOutput
+
+LAST_SIZE = 4
+"""About the height and width that the convolutional network pools its images to."""
+
+
+class MlpConfig(PretrainedConfig):
+    """Sizes of a perceptron."""
+
+    model_type = "airtune_mlp"
+
+    def __init__(
+        self, image_size: int = 8, num_channels: int = 1, hidden: Sequence[int] = (128,), **other: Any
+    ) -> None:
+        # Transformers hands over every field of a saved configuration.
+        super().__init__(**other)
+        self.image_size, self.num_channels, self.hidden = image_size, num_channels, list(hidden)
+
+
+class CnnConfig(PretrainedConfig):
+    """Sizes of a convolutional network."""
+
+    model_type = "airtune_cnn"
+
+    def __init__(
+        self,
+        image_size: int = 8,
+        num_channels: int = 1,
+        filters: Sequence[int] = (32, 64),
+        hidden: int = 84,
+        **other: Any,
+    ) -> None:
+        super().__init__(**other)
+        self.image_size, self.num_channels = image_size, num_channels
+        self.filters, self.hidden = list(filters), hidden
+
+    @property
+    def pooling(self) -> tuple[int, int]:
+        """Height and width of the windows that the two max poolings reduce to a pixel."""
+        first = 2 if self.image_size >= 4 * LAST_SIZE else 1
+        return first, max(1, self.image_size // first // LAST_SIZE)
+
+    @property
+    def last_size(self) -> int:
+        """Height and width after both poolings, which leave out what does not fill a window."""
+        first, second = self.pooling
+        return int(self.image_size) // first // second
+
+
+class _Small(PreTrainedModel):
+    main_input_name = "pixel_values"
+
+    @torch.no_grad()
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        # Torch's own draw instead of Transformers' normal one.
+        if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)):
+            module.reset_parameters()
+
+
+class MlpForImageClassification(_Small):
+    """Linear layers with ReLU between them: ``layers.0``, ``layers.1``, ..., the last one the classifier."""
+
+    config_class = MlpConfig
+
+    def __init__(self, config: MlpConfig) -> None:
+        super().__init__(config)
+        sizes = [config.num_channels * config.image_size**2, *config.hidden, config.num_labels]
+        self.layers = torch.nn.ModuleList(map(torch.nn.Linear, sizes[:-1], sizes[1:]))
+        self.post_init()
+
+    def forward(self, pixel_values: torch.Tensor) -> ImageClassifierOutput:
+        """Return logits [batch, classes] of images [batch, channels, height, width]."""
+        values = pixel_values.flatten(1)
+        for layer in self.layers[:-1]:
+            values = relu(layer(values))
+        return ImageClassifierOutput(logits=self.layers[-1](values))
+
+
+class CnnForImageClassification(_Small):
+    """Two convolutions and two linear layers: ``conv1``, ``conv2``, ``hidden``, ``classifier``."""
+
+    config_class = CnnConfig
+
+    def __init__(self, config: CnnConfig) -> None:
+        super().__init__(config)
+        first, second = config.filters
+        self.conv1 = torch.nn.Conv2d(config.num_channels, first, 3, padding=1)
+        self.conv2 = torch.nn.Conv2d(first, second, 3, padding=1)
+        self.hidden = torch.nn.Linear(second * config.last_size**2, config.hidden)
+        self.classifier = torch.nn.Linear(config.hidden, config.num_labels)
+        self._pooling = config.pooling
+        self.post_init()
+
+    def forward(self, pixel_values: torch.Tensor) -> ImageClassifierOutput:
+        """Return logits [batch, classes] of images [batch, channels, height, width]."""
+        first, second = self._pooling
+        values = relu(self.conv1(pixel_values))
+        values = max_pool2d(values, first) if first > 1 else values
+        values = max_pool2d(relu(self.conv2(values)), second)
+        return ImageClassifierOutput(logits=self.classifier(relu(self.hidden(values.flatten(1)))))
+
+
+for _config, _network in ((MlpConfig, MlpForImageClassification), (CnnConfig, CnnForImageClassification)):
+    AutoConfig.register(_config.model_type, _config)
+    AutoModelForImageClassification.register(_config, _network)
