@@ -57,7 +57,7 @@ def measure() -> Iterator[Measurement]:
         yield from _many()
     for package, title in PEERS.items():
         if find_spec(package) is None:
-            yield Measurement(name=f"{title} is not installed here: nothing measured", value=float("nan"), unit="")
+            yield Measurement(name=f"{title} is not installed here: not measured", value=0.0, unit="rounds")
 
 
 def alternate(ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> tuple[float, float]:
