@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from ran.mac.csi_kernels import quantise_reports
-from ran.mac.csi_kernels import choose_rank, far_interference, group_rates, reported_channel
+from ran.mac.csi_kernels import choose_rank, far_interference, group_rates, quantise_reports, reported_channel
 from ran.phy.beams import BeamTable, Neighbours, beam_table
 
 if TYPE_CHECKING:

@@ -206,8 +206,9 @@ class Network:
         serving_cell = state.serving_cell.copy()
         before_s, state.measured_s[0] = float(state.measured_s[0]), now_s
         changes = measure(
-            self.world.handover, state.mobility, serving_cell, power_w * gain, sinr, now_s, before_s, self._settle_count()
-        )
+            self.world.handover, state.mobility, serving_cell, power_w * gain, sinr, now_s, before_s,
+            self._settle_count(),
+        )  # fmt: skip
         if not changes.any():
             return ()
         state.serving_cell = serving_cell

@@ -68,7 +68,7 @@ class Radio:
     harq: Harq
     power_control: PowerControl
     rlc: Rlc
-    mimo: Mimo = Mimo()
+    mimo: Mimo = Mimo()  # noqa: RUF009 - frozen
     precoder: Precoder | None = None
     interfering_cells: int | None = None
 
@@ -108,8 +108,8 @@ class World:
     gnb_power: GnbPower
     slices: dict[str, Slice] = field(default_factory=lambda: {LEARNING: Slice(share=1.0)})
     traffic: tuple[Traffic, ...] = ()
-    handover: Handover = Handover(mode="off")
-    fidelity: Fidelity = Fidelity()
+    handover: Handover = Handover(mode="off")  # noqa: RUF009 - frozen
+    fidelity: Fidelity = Fidelity()  # noqa: RUF009 - frozen
     torch_device: str = "cpu"
     threads: int = 1
 

@@ -13,7 +13,8 @@ from ran.energy import compute_energy_j, compute_time_s
 from ran.learning.payload import encode, restore
 from ran.metrics.records import RoundRecord, UeRecord
 from ran.metrics.round_metrics import round_record, ue_records
-from ran.simulation import Exchange, NetworkState, Simulation, Transfer
+from ran.network import NetworkState
+from ran.simulation import Exchange, Simulation, Transfer
 
 if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import Algorithm, Arrays, ClientUpdate

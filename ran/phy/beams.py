@@ -58,7 +58,7 @@ class Neighbours:
     def of(
         path_gain: NDArray[np.float64], serving_cell: NDArray[np.int32], interfering_cells: int | None
     ) -> Neighbours:
-        """Return the neighbours by gains [batch, num_ues, num_cells]: all cells, or the serving and the next strongest."""
+        """Return the neighbours by gains [batch, num_ues, num_cells]: all cells, or the serving and next strongest."""
         batch, ues, cells = path_gain.shape
         count = cells if interfering_cells is None else min(cells, interfering_cells + 1)
         serving = serving_cell[:, :, None].astype(np.int64)
@@ -118,7 +118,8 @@ def _rows(gain: NDArray[np.complex64], serving_cell: NDArray[np.int32], num_laye
     if antennas == 1:
         return by_group
     cell = serving_cell[:, None, :, None, None, None].astype(np.int64)
-    own = np.take_along_axis(by_group, cell, axis=4)[:, :, :, :, 0]  # [batch, num_subbands, num_rx, num_rx_ant, num_tx_ant]
+    # [batch, num_subbands, num_rx, num_rx_ant, num_tx_ant]
+    own = np.take_along_axis(by_group, cell, axis=4)[:, :, :, :, 0]
     scale = np.maximum(np.abs(own).max(axis=(3, 4), keepdims=True), np.finfo(np.float32).tiny)
     own = (own / scale).astype(np.complex128)
     _, vectors = np.linalg.eigh(own @ own.conj().swapaxes(3, 4))  # eigenvalues ascend

@@ -12,7 +12,7 @@ from tests.ran.worlds import SmallWorld, small_world
 
 
 def sliced(**shares: float) -> SmallWorld:
-    slices = {LEARNING: Slice(share=shares.pop(LEARNING))} | {name: Slice(share=value) for name, value in shares.items()}
+    slices = {name: Slice(share=value) for name, value in shares.items()}
     return small_world(cells=2, ues_per_cell=4, slices=slices, pattern="D", isolation_db=25)
 
 
