@@ -34,7 +34,7 @@ def is_finished(run_dir: Path) -> bool:
 
 def is_network_run(run_dir: Path) -> bool:
     """Tell whether a directory was written by `airtune network`: there was no learning, hence no events."""
-    return (run_dir / KPIS).is_file() and False
+    return (run_dir / KPIS).is_file() and not (run_dir / EVENTS).exists()
 
 
 def temporary_name(path: Path) -> Path:
