@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DIGITS = 1797
 _LARGEST_TABLE_GB = 8.0
 
-Broken = tuple[tuple[str, ...], str]
+Broken = tuple[tuple[str | int, ...], str]
 """The YAML path that a message is reported at, and the message."""
 
 
@@ -118,7 +118,7 @@ def _slices(scenario: Scenario) -> Iterator[Broken]:
 def _flows(scenario: Scenario) -> Iterator[Broken]:
     flows = scenario.traffic.flows
     for index, problem in flow_problems(flows, tuple(scenario.mac.slices), scenario.ues.count):
-        yield ("traffic", "flows", str(index)), problem
+        yield ("traffic", "flows", index), problem
     if scenario.radio.duplex == "fdd":
         return
     pattern = scenario.radio.tdd_pattern
@@ -162,8 +162,8 @@ def _table(scenario: Scenario) -> Iterator[Broken]:
         remedy = "fewer UEs" if cells == 1 else "fewer UEs, or limit radio.interfering_cells"
         yield (
             ("ues", "count"),
-            f"{ues} UEs in {cells} cells need a scheduler's table of {size_gb:.0f} GB ({groups} groups x UEs x UEs of "
-            f"{near} near cells), more than {_LARGEST_TABLE_GB:g} GB; use {remedy}",
+            f"{ues} UEs in {cells} cell{'s'[: cells != 1]} need a scheduler's table of {size_gb:.0f} GB ({groups} groups x UEs x UEs of "
+            f"{near} near cell{'s'[: near != 1]}), more than {_LARGEST_TABLE_GB:g} GB; use {remedy}",
         )
 
 
