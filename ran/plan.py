@@ -96,6 +96,7 @@ class SlotPlan:
     precoder: Precoder | None
     interfering_cells: int | None
     device: str
+    threads: int
 
     @property
     def symbol_s(self) -> float:
@@ -125,6 +126,7 @@ class SlotPlan:
             precoder=radio.precoder if radio.mimo.mode == "multi_user" else None,
             interfering_cells=radio.interfering_cells,
             device=world.torch_device,
+            threads=world.threads,
         )
 
 

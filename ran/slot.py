@@ -100,7 +100,7 @@ def run_link(
         rows = air.known.own_rows
         if grant is None:
             pair_streams(link, plan.mimo, state, seen, chosen, pending, rows, noise, streams)
-        beams = precode_streams(plan.precoder, streams, rows, noise, power_w, plan.device)
+        beams = precode_streams(plan.precoder, streams, rows, noise, power_w, plan.device, plan.threads)
         gain, noise = np.zeros_like(gain), np.ones_like(noise)
         expected_channel(streams, rows, beams, air.reported_noise_w, power_w, gain, noise)
 

@@ -16,7 +16,7 @@ from ran.learning.algorithms.algorithm import descend
 from ran.learning.flops import TRAINING_OVER_FORWARD, forward_flops
 from ran.learning.partition import class_counts
 from ran.learning.tasks.network import Network, check_fit, load_base, name_base
-from ran.learning.threads import torch_threads
+from ran.threads import torch_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
