@@ -197,6 +197,8 @@ class Network:
         if self.world.handover.mode == "off":
             return ()
         now_s = state.slot * self.plan.slot_s
+        if state.measured_s[0] >= now.valid_from_s - 1e-9:
+            return ()  # measured in this interval already, before a checkpoint
         gain = now.path_gain
         power_w = float(self.plan.downlink.params["prb_power_w"][0])
         own = np.take_along_axis(gain, state.serving_cell[..., None].astype(np.int64), axis=2)[..., 0]

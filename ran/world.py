@@ -129,8 +129,8 @@ class World:
         return self.geometry.num_cells
 
     def tables(self) -> LinkTables:
-        """Return the link tables of this grid's slot kinds, each with 1 to ``mimo.layers`` layers (cached)."""
-        layers = range(1, self.radio.mimo.layers + 1)
+        """Return the link tables of this grid's slot kinds, each with 1 to ``mimo.max_rank`` layers (cached)."""
+        layers = range(1, self.radio.mimo.max_rank + 1)
         sizes = tuple(re * count for re in self.re_per_prb() for count in layers)
         return link_tables(self.radio.link_adaptation.mcs_table, sizes)
 

@@ -130,11 +130,11 @@ def _flows(scenario: Scenario) -> Iterator[Broken]:
 def _layers(scenario: Scenario) -> Iterator[Broken]:
     mimo, antennas = scenario.mac.mimo, scenario.ues.antenna.antennas
     cell = scenario.sites.gnb.antenna.num_antennas
-    if mimo.layers > antennas:
+    if mimo.max_rank > antennas:
         yield (
             ("mac", "mimo", "max_rank"),
-            f"{mimo.layers} layers, but a UE has {antennas} antenna{'s'[: antennas != 1]}; lower it, or set "
-            f"ues.antenna.antennas to {mimo.layers}",
+            f"{mimo.max_rank} layers, but a UE has {antennas} antenna{'s'[: antennas != 1]}; lower it, or set "
+            f"ues.antenna.antennas to {mimo.max_rank}",
         )
     if mimo.streams > cell:
         yield (
@@ -157,7 +157,7 @@ def _table(scenario: Scenario) -> Iterator[Broken]:
     except UserError:
         return  # reported elsewhere
     groups = grid.num_rbgs
-    size_gb = 4.0 * groups * ues * scenario.mac.mimo.layers**2 * ues * near / cells / 1e9
+    size_gb = 4.0 * groups * ues * scenario.mac.mimo.max_rank**2 * ues * near / cells / 1e9
     if size_gb > _LARGEST_TABLE_GB:
         remedy = "fewer UEs" if cells == 1 else "fewer UEs, or limit radio.interfering_cells"
         yield (
