@@ -162,8 +162,8 @@ def _table(scenario: Scenario) -> Iterator[Broken]:
         remedy = "fewer UEs" if cells == 1 else "fewer UEs, or limit radio.interfering_cells"
         yield (
             ("ues", "count"),
-            f"{ues} UEs in {cells} cell{'s'[: cells != 1]} need a scheduler's table of {size_gb:.0f} GB ({groups} groups x UEs x UEs of "
-            f"{near} near cell{'s'[: near != 1]}), more than {_LARGEST_TABLE_GB:g} GB; use {remedy}",
+            f"{ues} UEs in {cells} cell{'s'[: cells != 1]} need a scheduler's table of {size_gb:.0f} GB "
+            f"({groups} groups x UEs x UEs of {near} near cell{'s'[: near != 1]}), more than {_LARGEST_TABLE_GB:g} GB; use {remedy}",
         )
 
 

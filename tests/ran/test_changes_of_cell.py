@@ -36,7 +36,10 @@ def test_reports_are_as_old_as_configured(csi, delay_s, lag):
         state.slot = 8 * index  # 4 ms
         air, _ = network.air_at(state)
         snapshots.append(network.snapshot(state, index))
-        for snapshot, table in ((snapshots[-1], air.downlink.beams), (snapshots[max(index - lag, 0)], air.uplink.known)):
+        for snapshot, table in (
+            (snapshots[-1], air.downlink.beams),
+            (snapshots[max(index - lag, 0)], air.uplink.known),
+        ):
             expected = beams_of(network.plan, snapshot, state.serving_cell)
             np.testing.assert_array_equal(table.cross, expected.cross)
     assert (snapshots[0].gain != snapshots[1].gain).any()

@@ -27,9 +27,10 @@ def test_both_directions_run_in_every_slot_as_if_alone():
             state.bearer["enqueued"] = 1 << 40
     for slot in range(60):
         reports = run_slot(both.plan, slot, both.air, both.downlink, both.uplink)
-        alone = run_slot(down.plan, slot, down.air, down.downlink, None)[0], run_slot(
-            up.plan, slot, up.air, None, up.uplink
-        )[1]
+        alone = (
+            run_slot(down.plan, slot, down.air, down.downlink, None)[0],
+            run_slot(up.plan, slot, up.air, None, up.uplink)[1],
+        )
         for got, expected in zip(reports, alone, strict=True):
             assert got is not None
             assert expected is not None

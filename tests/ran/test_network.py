@@ -125,7 +125,9 @@ def test_traffic_keeps_its_accounts_across_changes_of_cell(mode):
     """Property: packets offered = delivered + lost + waiting, and every bearer's bytes add up, while UEs hop cells."""
     flows = (Poisson(packets_per_s=150, packet_bytes=900, direction="both"),)
     slices = {LEARNING: Slice(share=0.5), "traffic": Slice(share=0.5, rlc_mode=mode)}
-    world = mobile_world(7, traffic=flows, slices=slices, handover=Handover(**RESTLESS, interruption_s=2e-3), max_attempts=2)
+    world = mobile_world(
+        7, traffic=flows, slices=slices, handover=Handover(**RESTLESS, interruption_s=2e-3), max_attempts=2
+    )
     network = Network(world)
     state = network.start()
     for _ in range(1500):
