@@ -163,7 +163,8 @@ def _table(scenario: Scenario) -> Iterator[Broken]:
         yield (
             ("ues", "count"),
             f"{ues} UEs in {cells} cell{'s'[: cells != 1]} need a scheduler's table of {size_gb:.0f} GB "
-            f"({groups} groups x UEs x UEs of {near} near cell{'s'[: near != 1]}), more than {_LARGEST_TABLE_GB:g} GB; use {remedy}",
+            f"({groups} groups x UEs x UEs of {near} near cell{'s'[: near != 1]}), more than "
+            f"{_LARGEST_TABLE_GB:g} GB; use {remedy}",
         )
 
 

@@ -20,7 +20,9 @@ CASES: dict[str, dict] = {
     "fdd": {"radio": {"duplex": "fdd"}},
     "um": {"traffic": {"flows": FLOWS, "rlc": {"mode": "um"}}, "mac": {"harq": {"max_attempts": 1}}},
     "multi-user": {"mac": {"mimo": {"mode": "multi_user"}, "scheduler": "max_min"}},
-    "two layers": {"mac": {"mimo": {"max_rank": 2}, "scheduler": "qos"}, "ues": {"count": 5, "antenna": {"antennas": 2}}},
+    "two layers": {
+        "mac": {"mimo": {"max_rank": 2}, "scheduler": "qos"}, "ues": {"count": 5, "antenna": {"antennas": 2}},
+    },
     "overload": {"traffic": {"flows": [{"name": "poisson", "packets_per_s": 3000, "packet_bytes": 1500}]}},
     "cells": {
         "sites": {"layout": {"name": "hexagonal", "num_sites": 7, "inter_site_distance_m": 120}},

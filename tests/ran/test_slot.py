@@ -89,6 +89,7 @@ def test_every_slot_of_any_world_keeps_its_accounts(small: SmallWorld, payload: 
         state.bearer["enqueued"] = payload
     for slot in range(slots):
         kind = small.plan.kinds[slot % len(small.plan.kinds)]
+        sent = {way: getattr(small, way).bearer["sent"].copy() for way in WAYS}
         reports = run_slot(small.plan, slot, small.air, small.downlink, small.uplink)
         assert [report is not None for report in reports] == [kind.downlink >= 0, kind.uplink >= 0]
         for direction, report in zip(WAYS, reports, strict=True):
@@ -96,7 +97,10 @@ def test_every_slot_of_any_world_keeps_its_accounts(small: SmallWorld, payload: 
                 continue
             check_groups(small, direction, report)
             for ue in np.flatnonzero(report.block[0]["prbs"]).tolist():
-                check_block(small, direction, slot, ue, report.block[0, ue])
+                block = report.block[0, ue]
+                check_block(small, direction, slot, ue, block)
+                if block["attempt"] == 1:
+                    assert block["again"] == (block["start"] < sent[direction][0, ue, block["bearer"]])
             assert (report.block["delivered"] + report.block["lost"])[report.block["prbs"] == 0].sum() == 0
             check_power(small, direction, report)
             check_flows(small, direction, payload)
@@ -134,6 +138,7 @@ def check_block(small: SmallWorld, direction: str, slot: int, ue: int, block) ->
         kind = small.plan.kinds[slot % len(small.plan.kinds)]
         sent_re = plan.re_per_prb[getattr(kind, direction)] * block["rank"] * block["prbs"]
         assert re == sent_re
+        assert proc["first_slot"] == slot
         # At most 8 bits a symbol and a code rate below 1; the block pays for payload and headers.
         assert block["tb_bits"] <= 8 * re
         assert block["header"] >= 5
