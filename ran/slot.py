@@ -99,7 +99,7 @@ def run_link(
         power_w = float(link.params["prb_power_w"][0])
         rows = air.known.own_rows
         if grant is None:
-            pair_streams(link, plan.mimo, state, seen, chosen, pending, rows, noise, streams)
+            pair_streams(link, plan.mimo, state, seen, chosen, pending, rows, noise, kind, streams)
         beams = precode_streams(plan.precoder, streams, rows, noise, power_w, plan.device, plan.threads)
         gain, noise = np.zeros_like(gain), np.ones_like(noise)
         expected_channel(streams, rows, beams, air.reported_noise_w, power_w, gain, noise)

@@ -80,6 +80,9 @@ def test_a_stretch_ends_before_what_happens_next_in_whole_periods(next_slot, exp
     row = state.downlink.bearer[0, 0, :1]
     row["enqueued"] = 1_000_000
     stretch.begin_window(state, {("downlink", 0): row}, {"downlink": 0.0})
-    state.slot, row["sent"], row["delivered"] = 100, 4000, 4000
+    state.slot, row["sent"], row["delivered"] = 100, 4001, 4001
+    state.downlink.tally["delivered_bytes"][0, 0, 0] = 4001
     stretch.skip(state, {("downlink", 0): row}, {"downlink": 0.0}, next_slot, simulation.plan.slot_s)
     assert state.slot == 100 + expected
+    assert row["delivered"][0] == row["sent"][0] == state.downlink.tally["delivered_bytes"][0, 0, 0]
+    assert row["delivered"][0] == int(40.01 * expected) + 4001

@@ -119,8 +119,10 @@ def test_updates_are_wanted_a_deadline_after_the_round_began():
 def test_block_error_rates_are_of_first_transmissions():
     """Oracle: the exchanges' own counters; first errors over first transmissions, not over all attempts."""
     transport = LossyTransport()
-    fed, state = federation(transport, mac={"link_adaptation": {"bler_target": 0.5, "olla_step_db": 3.0}},
-                            sites={"gnb": {"tx_power_dbm": 3.0}}, ues={"count": 3, "mobility": "static", "tx_power_dbm": -5})  # fmt: skip
+    fed, state = federation(
+        transport, mac={"link_adaptation": {"bler_target": 0.5, "olla_step_db": 3.0}},
+        sites={"gnb": {"tx_power_dbm": 3.0}}, ues={"count": 3, "mobility": "static", "tx_power_dbm": -5.0},
+    )  # fmt: skip
     result = run_round(fed, state)
     for way, exchange in zip(("downlink", "uplink"), transport.exchanges, strict=True):
         tally = getattr(exchange, way)

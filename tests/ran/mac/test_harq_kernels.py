@@ -42,7 +42,7 @@ def feedback(slot: int, state: LinkState, params, slices):
 
 
 def test_feedback_settles_what_is_due_and_nothing_else():
-    """Oracle: hand timeline. A last failure goes to RLC after its status report; the oldest pending block goes first."""
+    """Oracle: hand timeline. A last failure goes to RLC when reported; the oldest pending block goes first."""
     state, params, slices = link(max_attempts=2, status_slots=7)
     process(state, 0, ack=0, attempts=2, first_slot=1, start=300)
     process(state, 1, ack=0, attempts=1, first_slot=3, due_slot=5)
@@ -68,7 +68,7 @@ def test_unacknowledged_blocks_are_given_up_without_a_range():
     assert state.tally["failures"][0, 0].tolist() == [0, 1]
 
 
-def test_the_outer_loop_counts_first_attempts_and_stays_in_range():
+def test_olla_counts_first_attempts_and_stays_in_range():
     """Oracle: the steps by hand: up by 0.5 target / (1 - target) dB, down by 0.5 dB, never beyond 0.8 dB."""
     state, params, slices = link(olla_range_db=0.8)
     up = 0.5 * 0.1 / 0.9
