@@ -77,7 +77,7 @@ def run_link(
     wanted = np.empty((batch, link.num_cells, link.num_slices), np.bool_)
     owner = np.empty((batch, link.num_cells, link.num_rbgs), np.int32)
     owned = np.empty((batch, num_ues, link.num_rbgs), np.int32)
-    block = np.empty((batch, num_ues), BLOCK_DTYPE)
+    block = np.zeros((batch, num_ues), BLOCK_DTYPE)
     sinr = np.empty((batch, num_ues, link.num_rbgs, link.layers))
 
     # Observe: acknowledgements that arrive now, bytes that wait, blocks to be sent again.

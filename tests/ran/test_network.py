@@ -53,7 +53,7 @@ def mobile_world(
 
 
 def check_bytes(state: NetworkState) -> None:
-    """Every enqueued byte of every bearer is unsent, on a HARQ process, in a range to be sent again, arrived or lost."""
+    """Every enqueued byte of a bearer is unsent, on a HARQ process, in a range to be sent again, arrived or lost."""
     for way in DIRECTIONS:
         link = state.link(way)
         for ue in range(link.ue.shape[1]):
