@@ -76,7 +76,7 @@ def worlds(draw: st.DrawFn) -> SmallWorld:
     )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(small=worlds(), payload=st.integers(0, 40_000), slots=st.integers(1, 60))
 def test_every_slot_of_any_world_keeps_its_accounts(small: SmallWorld, payload: int, slots: int):
     """Properties of honest accounting, slot by slot, both directions, every mode of the radio with every other.

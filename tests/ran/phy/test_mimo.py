@@ -30,7 +30,7 @@ def svd(small: SmallWorld, ue: int, group: int):
 
 
 def test_layers_ride_on_the_eigenmodes():
-    """Oracle: NumPy's SVD. A layer's own gain is its singular value squared; layers of a UE do not disturb each other."""
+    """Oracle: NumPy's SVD. A layer's gain is its singular value squared; layers of a UE do not disturb each other."""
     small = mimo_world(max_rank=2, ue_antennas=4, antennas=8, cells=2, ues_per_cell=2)
     cross = small.air.downlink.beams.cross[0].astype(np.float64)
     n = small.air.downlink.beams.neighbours
