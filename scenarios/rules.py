@@ -33,6 +33,7 @@ def broken_rules(scenario: Scenario) -> Iterator[Broken]:
     yield from _slices(scenario)
     yield from _flows(scenario)
     yield from _layers(scenario)
+    yield from _sampled_losses(scenario)
     yield from _table(scenario)
 
 
@@ -140,6 +141,17 @@ def _layers(scenario: Scenario) -> Iterator[Broken]:
         yield (
             ("mac", "mimo", "max_streams"),
             f"{mimo.streams} streams, but a cell has {cell} antennas; lower it, or enlarge sites.gnb.antenna",
+        )
+
+
+def _sampled_losses(scenario: Scenario) -> Iterator[Broken]:
+    """What a stretch of ``flow`` moves on arrives whole: losses in it would not reach the payload."""
+    mac, rlc = scenario.mac, scenario.traffic.rlc
+    mode = mac.slices[LEARNING_SLICE].rlc_mode or rlc.mode if LEARNING_SLICE in mac.slices else rlc.mode
+    if mac.fidelity.mode == "flow" and mode == "um":
+        yield (
+            ("mac", "fidelity", "mode"),
+            "flow does not show which bytes RLC UM loses; set it to slot, or the learning slice's rlc_mode to am",
         )
 
 

@@ -57,6 +57,7 @@ def test_air_time_and_energy_of_an_exchange_add_up():
         state, [Transfer(u, way, bytes(60_000), 0.0) for u in range(3) for way in ("downlink", "uplink")]
     )
     assert all(delivery.payload == bytes(60_000) for delivery in exchange.deliveries)
+    assert (simulation.plan.downlink.keys != simulation.plan.uplink.keys).all(), "decoding is drawn for each direction"
     assert all(report.downlink is not None and report.uplink is not None for report in seen[:10])
     slot_s = simulation.plan.slot_s
     for way in ("downlink", "uplink"):

@@ -281,6 +281,14 @@ def test_sinr_counts_the_beams_of_other_cells():
         assert report.block[0, ue]["sinr"] == pytest.approx(min(expected, 1e3), rel=1e-4)
 
 
+def test_noise_is_that_of_the_receiver():
+    """Oracle: k T0 B F of 12 subcarriers of 30 kHz: a noise figure of 9 dB at UEs, of 5 dB at gNBs."""
+    plan = small_world().plan
+    for link, figure_db in ((plan.downlink, 9.0), (plan.uplink, 5.0)):
+        noise_dbm = 10 * np.log10(link.noise_w / 1e-3)
+        assert noise_dbm == pytest.approx(-174 + 10 * np.log10(12 * 30e3) + figure_db, abs=0.05)
+
+
 def test_ue_energy_by_hand():
     """Oracle: 3 J radiated at 50 % efficiency and 0.2 W for 2 s is 6.4 J."""
     device = DeviceProfile(amplifier_efficiency=0.5, transmit_circuit_w=0.2)
