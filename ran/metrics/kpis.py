@@ -304,7 +304,7 @@ def _slices_of(way: Mapping[str, Any]) -> tuple[SliceKpis, ...]:
 
 
 def _restored(record: type[Any], content: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
-    """Return a record from plain values: None is NaN, a list an array of floats; ``known`` fields are taken as given."""
+    """Return a record from plain values: None is NaN, a list an array of floats; ``known`` fields as given."""
 
     def value(name: str) -> Any:
         plain = content[name]
