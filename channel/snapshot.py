@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,10 +63,12 @@ class ChannelSnapshot:
         assert self.gain.shape[-1] == len(self.subband_frequency_hz)
         assert self.valid_until_s > self.valid_from_s
 
-    @property
+    @cached_property
     def path_gain(self) -> NDArray[np.float64]:
         """Mean |h|^2 over antennas and subbands per link, [batch, num_rx, num_tx]."""
-        return np.mean(np.abs(self.gain.astype(np.complex128)) ** 2, axis=(2, 4, 5))
+        power = self.gain.real**2 + self.gain.imag**2
+        mean: NDArray[np.float64] = power.mean(axis=(2, 4, 5), dtype=np.float64)
+        return mean
 
     @staticmethod
     def stack(snapshots: Sequence[ChannelSnapshot]) -> ChannelSnapshot:

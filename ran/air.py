@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from ran.mac.csi_kernels import quantise_reports
-from ran.mac.csi_kernels import choose_rank, far_interference, group_rates, reported_channel
+from ran.mac.csi_kernels import choose_rank, far_interference, group_rates, quantise_reports, reported_channel
 from ran.phy.beams import BeamTable, Neighbours, beam_table
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def serve_strongest(snapshot: ChannelSnapshot) -> NDArray[np.int32]:
 def beams_of(plan: SlotPlan, snapshot: ChannelSnapshot, serving_cell: NDArray[np.int32]) -> BeamTable:
     """Return the beams of a snapshot with each UE served by ``serving_cell`` [batch, num_ues]."""
     neighbours = Neighbours.of(snapshot.path_gain, serving_cell, plan.interfering_cells)
-    return beam_table(snapshot, neighbours, plan.mimo.layers)
+    return beam_table(snapshot, neighbours, plan.mimo.max_rank)
 
 
 def prepare_air(plan: SlotPlan, now: ChannelSnapshot, beams: BeamTable, known: BeamTable) -> Air:
@@ -116,7 +115,7 @@ def _link_air(plan: LinkPlan, beams: BeamTable, known: BeamTable) -> LinkAir:
     rank = np.ones((batch, ues), np.int32)
     gain = np.empty_like(noise)
     where = (n.own_gain, n.serving_cell, n.first, plan.rbg_prbs, plan.num_prbs)
-    choose_rank(layer_gain, noise, *where, peak, plan.params, rank, gain)
+    choose_rank(np.ascontiguousarray(layer_gain[:, :, : plan.max_rank]), noise, *where, peak, plan.params, rank, gain)
     if plan.cqi_thresholds is not None:
         quantise_reports(gain, noise, plan.cqi_thresholds, plan.cqi_wideband, plan.params)
     rates = []

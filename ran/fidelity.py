@@ -8,8 +8,7 @@ from channel.component import Settings
 
 
 class Fidelity(Settings):
-    """``slot`` runs every slot. ``flow`` is for payloads of many megabytes: rates measured over a window of slots hold
-    for the stretch after it.
+    """Every slot, or for payloads of many megabytes, rates of a window of slots that hold for the stretch after it.
 
     In ``flow`` a window runs exactly as in ``slot``; then every transfer moves on by its mean rate in the window, for
     ``stretch`` windows or until the first transfer runs out of bytes, and the next window begins on the channel of

@@ -108,9 +108,10 @@ def measure(
       is re-established on the strongest cell after ``reestablishment_s``.
 
     Nothing is decided for a UE while it is interrupted. After a gap longer than a second and the time to trigger
-    (idle air is skipped) the filter starts again as the mean of what is measured now, and after ``settle`` measurements
-    event A3 moves a UE at once, without interruption: it would have moved in the gap. A cell that is not received (power zero, negative or NaN) is never
-    chosen; where none is, re-establishment tries the old cell again. An SINR of NaN counts as zero.
+    (idle air is skipped) the filter starts again as the mean of what is measured now, and after ``settle``
+    measurements event A3 moves a UE at once, without interruption: it would have moved in the gap. A cell that is not
+    received (power zero, negative or NaN) is never chosen; where none is, re-establishment tries the old cell again.
+    An SINR of NaN counts as zero.
 
     Args:
         settings: parameters; with mode "off" nothing changes.
@@ -120,6 +121,7 @@ def measure(
         sinr: wideband SINR from the serving cell, linear, [batch, num_ues].
         now_s: this instant.
         previous_s: the instant before it; NaN or -inf where there was none.
+        settle: measurements after a long gap before anything is decided; more average out more fading.
     """
     changes = np.zeros(serving_cell.shape, np.int8)
     if settings.mode == "off":
@@ -130,8 +132,8 @@ def measure(
     new_share = 1.0 / 2.0 ** (settings.filter_coefficient / 4.0)
     weight = 1.0 if restart else 1.0 - (1.0 - new_share) ** (gap_s / _FILTER_PERIOD_S)
     _measure(
-        _params(settings), now_s, weight, restart, settle, state.ue, state.rsrp_db, state.entered_s, serving_cell, rsrp_w,
-        sinr, changes,
+        _params(settings), now_s, weight, restart, settle, state.ue, state.rsrp_db, state.entered_s, serving_cell,
+        rsrp_w, sinr, changes,
     )  # fmt: skip
     return changes
 

@@ -39,7 +39,9 @@ class LinkPlan:
         processes: HARQ processes of a UE.
         cqi_thresholds: least SINR of every CQI, float64 [16]; None where reports are not quantised.
         cqi_wideband: whether one CQI stands for the whole band.
-        layers: most layers of a UE; streams: most UEs in a group.
+        layers: layers that tables are made for.
+        max_rank: most layers of a UE.
+        streams: most UEs in a group.
     """
 
     params: NDArray[Any]
@@ -55,6 +57,7 @@ class LinkPlan:
     cqi_thresholds: NDArray[np.float64] | None
     cqi_wideband: bool
     layers: int
+    max_rank: int
     streams: int
 
     @property
@@ -96,6 +99,7 @@ class SlotPlan:
     precoder: Precoder | None
     interfering_cells: int | None
     device: str
+    threads: int
 
     @property
     def symbol_s(self) -> float:
@@ -125,6 +129,7 @@ class SlotPlan:
             precoder=radio.precoder if radio.mimo.mode == "multi_user" else None,
             interfering_cells=radio.interfering_cells,
             device=world.torch_device,
+            threads=world.threads,
         )
 
 
@@ -148,6 +153,7 @@ def _link(world: World, direction: str, noise_psd_w_hz: float) -> LinkPlan:
         processes=world.radio.harq.processes,
         cqi_thresholds=cqi_thresholds(tables, adaptation.mcs_table, world.numerology.num_prbs) if quantised else None,
         cqi_wideband=adaptation.cqi == "wideband",
-        layers=world.radio.mimo.layers,
+        layers=world.radio.mimo.max_rank,
+        max_rank=world.radio.mimo.downlink_rank if direction == "downlink" else world.radio.mimo.max_rank,
         streams=world.radio.mimo.streams if direction == "downlink" else 1,
     )

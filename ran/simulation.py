@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ran.ranges import Ranges
 from ran.network import DIRECTIONS, Direction, LostRange, Network, NetworkState, StepReport
+from ran.ranges import Ranges
 from ran.state import IDLE, TALLY_DTYPE
 from ran.stretch import Stretch
 
@@ -279,10 +279,10 @@ class Simulation:
         A window begins again when the set of transfers has changed.
         """
         stretch.left -= 1
-        if stretch.left > 0 and running.active.keys() == stretch.sent.keys():
+        if stretch.left > 0 and running.active.keys() == stretch.settled.keys():
             return
         flows = {key: state.link(key[0]).bearer[0, key[1], :1] for key in running.active}
-        if running.active.keys() == stretch.sent.keys():
+        if flows and running.active.keys() == stretch.settled.keys():
             limit = math.ceil(self.world.radio.rlc.give_up_s / self.plan.slot_s)
             events = [flow.first_slot + limit for flow in running.active.values()]
             next_slot = min(events + [flow.first_slot for flow in running.waiting[:1]])

@@ -77,7 +77,7 @@ def run_link(
     wanted = np.empty((batch, link.num_cells, link.num_slices), np.bool_)
     owner = np.empty((batch, link.num_cells, link.num_rbgs), np.int32)
     owned = np.empty((batch, num_ues, link.num_rbgs), np.int32)
-    block = np.empty((batch, num_ues), BLOCK_DTYPE)
+    block = np.zeros((batch, num_ues), BLOCK_DTYPE)
     sinr = np.empty((batch, num_ues, link.num_rbgs, link.layers))
 
     # Observe: acknowledgements that arrive now, bytes that wait, blocks to be sent again.
@@ -99,8 +99,8 @@ def run_link(
         power_w = float(link.params["prb_power_w"][0])
         rows = air.known.own_rows
         if grant is None:
-            pair_streams(link, plan.mimo, state, seen, chosen, pending, rows, noise, streams)
-        beams = precode_streams(plan.precoder, streams, rows, noise, power_w, plan.device)
+            pair_streams(link, plan.mimo, state, seen, chosen, pending, rows, noise, kind, streams)
+        beams = precode_streams(plan.precoder, streams, rows, noise, power_w, plan.device, plan.threads)
         gain, noise = np.zeros_like(gain), np.ones_like(noise)
         expected_channel(streams, rows, beams, air.reported_noise_w, power_w, gain, noise)
 

@@ -28,14 +28,14 @@ class Stretch:
         stretch: windows for which one window stands.
         period: slots of the duplex period.
         left: slots until the window is complete.
-        sent: first bytes not sent by every transfer that was there when the window began.
+        settled: bytes that had arrived or were lost of every transfer that was there when the window began.
     """
 
     window_slots: int
     stretch: int
     period: int
     left: int = 0
-    sent: dict[Key, int] = field(default_factory=dict)
+    settled: dict[Key, int] = field(default_factory=dict)
     symbols: dict[Direction, float] = field(default_factory=dict)
     counts: list[NDArray[Any]] = field(default_factory=list)
 
@@ -50,7 +50,7 @@ class Stretch:
     ) -> None:
         """Start a window now, with these transfers (see ``skip``)."""
         self.left = self.window_slots
-        self.sent = {key: int(row["sent"][0]) for key, row in flows.items()}
+        self.settled = {key: _settled(row) for key, row in flows.items()}
         self.symbols = dict(symbols)
         self.counts = [array.copy() for array in _counters(state)]
 
@@ -71,9 +71,8 @@ class Stretch:
             next_slot: the next slot in which something happens to the set of transfers, if any.
             slot_s: duration of a slot.
         """
-        rate = {
-            key: float(row["sent"][0] - self.sent[key]) / self.window_slots for key, row in flows.items()
-        }  # bytes per slot
+        # Bytes per slot that got through: what is sent for the first time would also count where nothing arrives.
+        rate = {key: (_settled(row) - self.settled[key]) / self.window_slots for key, row in flows.items()}
         gap = self._gap(state, flows, rate, next_slot)
         if gap <= 0:
             return {}
@@ -112,6 +111,10 @@ class Stretch:
             for name in array.dtype.names or ():
                 more = share * (array[name] - before[name])
                 array[name] += more if array[name].dtype.kind == "f" else np.rint(more).astype(np.int64)
+
+
+def _settled(row: NDArray[Any]) -> int:
+    return int(row["delivered"][0] + row["lost"][0])
 
 
 def _delivered(state: NetworkState, key: Key) -> NDArray[Any]:

@@ -68,7 +68,7 @@ class Radio:
     harq: Harq
     power_control: PowerControl
     rlc: Rlc
-    mimo: Mimo = Mimo()
+    mimo: Mimo = Mimo()  # noqa: RUF009 - frozen
     precoder: Precoder | None = None
     interfering_cells: int | None = None
 
@@ -108,8 +108,8 @@ class World:
     gnb_power: GnbPower
     slices: dict[str, Slice] = field(default_factory=lambda: {LEARNING: Slice(share=1.0)})
     traffic: tuple[Traffic, ...] = ()
-    handover: Handover = Handover(mode="off")
-    fidelity: Fidelity = Fidelity()
+    handover: Handover = Handover(mode="off")  # noqa: RUF009 - frozen
+    fidelity: Fidelity = Fidelity()  # noqa: RUF009 - frozen
     torch_device: str = "cpu"
     threads: int = 1
 
@@ -129,8 +129,8 @@ class World:
         return self.geometry.num_cells
 
     def tables(self) -> LinkTables:
-        """Return the link tables of this grid's slot kinds, each with 1 to ``mimo.layers`` layers (cached)."""
-        layers = range(1, self.radio.mimo.layers + 1)
+        """Return the link tables of this grid's slot kinds, each with 1 to ``mimo.max_rank`` layers (cached)."""
+        layers = range(1, self.radio.mimo.max_rank + 1)
         sizes = tuple(re * count for re in self.re_per_prb() for count in layers)
         return link_tables(self.radio.link_adaptation.mcs_table, sizes)
 

@@ -158,10 +158,12 @@ def _without_none(annotation: Any) -> list[Any]:
 def places(place: Place, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Place]]:
     """Yield every path below a group of parameters with its place, groups before their members.
 
-    Components are leaves: their parameters depend on the one chosen.
+    Components are leaves: their parameters depend on the one chosen. A list of components stands as one of its items.
     """
     for key in place.keys:
         inner = place.child(key)
+        if get_origin(inner.annotation) in (list, tuple) and inner.child(0).registry is not None:
+            inner = inner.child(0)
         yield (*path, key), inner
         if inner.registry is None:
             yield from places(inner, (*path, key))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DIGITS = 1797
 _LARGEST_TABLE_GB = 8.0
 
-Broken = tuple[tuple[str, ...], str]
+Broken = tuple[tuple[str | int, ...], str]
 """The YAML path that a message is reported at, and the message."""
 
 
@@ -33,6 +33,7 @@ def broken_rules(scenario: Scenario) -> Iterator[Broken]:
     yield from _slices(scenario)
     yield from _flows(scenario)
     yield from _layers(scenario)
+    yield from _sampled_losses(scenario)
     yield from _table(scenario)
 
 
@@ -118,7 +119,7 @@ def _slices(scenario: Scenario) -> Iterator[Broken]:
 def _flows(scenario: Scenario) -> Iterator[Broken]:
     flows = scenario.traffic.flows
     for index, problem in flow_problems(flows, tuple(scenario.mac.slices), scenario.ues.count):
-        yield ("traffic", "flows", str(index)), problem
+        yield ("traffic", "flows", index), problem
     if scenario.radio.duplex == "fdd":
         return
     pattern = scenario.radio.tdd_pattern
@@ -130,16 +131,27 @@ def _flows(scenario: Scenario) -> Iterator[Broken]:
 def _layers(scenario: Scenario) -> Iterator[Broken]:
     mimo, antennas = scenario.mac.mimo, scenario.ues.antenna.antennas
     cell = scenario.sites.gnb.antenna.num_antennas
-    if mimo.layers > antennas:
+    if mimo.max_rank > antennas:
         yield (
             ("mac", "mimo", "max_rank"),
-            f"{mimo.layers} layers, but a UE has {antennas} antenna{'s'[: antennas != 1]}; lower it, or set "
-            f"ues.antenna.antennas to {mimo.layers}",
+            f"{mimo.max_rank} layers, but a UE has {antennas} antenna{'s'[: antennas != 1]}; lower it, or set "
+            f"ues.antenna.antennas to {mimo.max_rank}",
         )
     if mimo.streams > cell:
         yield (
             ("mac", "mimo", "max_streams"),
             f"{mimo.streams} streams, but a cell has {cell} antennas; lower it, or enlarge sites.gnb.antenna",
+        )
+
+
+def _sampled_losses(scenario: Scenario) -> Iterator[Broken]:
+    """What a stretch of ``flow`` moves on arrives whole: losses in it would not reach the payload."""
+    mac, rlc = scenario.mac, scenario.traffic.rlc
+    mode = mac.slices[LEARNING_SLICE].rlc_mode or rlc.mode if LEARNING_SLICE in mac.slices else rlc.mode
+    if mac.fidelity.mode == "flow" and mode == "um":
+        yield (
+            ("mac", "fidelity", "mode"),
+            "flow does not show which bytes RLC UM loses; set it to slot, or the learning slice's rlc_mode to am",
         )
 
 
@@ -157,13 +169,14 @@ def _table(scenario: Scenario) -> Iterator[Broken]:
     except UserError:
         return  # reported elsewhere
     groups = grid.num_rbgs
-    size_gb = 4.0 * groups * ues * scenario.mac.mimo.layers**2 * ues * near / cells / 1e9
+    size_gb = 4.0 * groups * ues * scenario.mac.mimo.max_rank**2 * ues * near / cells / 1e9
     if size_gb > _LARGEST_TABLE_GB:
         remedy = "fewer UEs" if cells == 1 else "fewer UEs, or limit radio.interfering_cells"
         yield (
             ("ues", "count"),
-            f"{ues} UEs in {cells} cells need a scheduler's table of {size_gb:.0f} GB ({groups} groups x UEs x UEs of "
-            f"{near} near cells), more than {_LARGEST_TABLE_GB:g} GB; use {remedy}",
+            f"{ues} UEs in {cells} cell{'s'[: cells != 1]} need a scheduler's table of {size_gb:.0f} GB "
+            f"({groups} groups x UEs x UEs of {near} near cell{'s'[: near != 1]}), more than "
+            f"{_LARGEST_TABLE_GB:g} GB; use {remedy}",
         )
 
 

@@ -178,7 +178,7 @@ class Scenario(Settings):
     def _sections_agree(self) -> Self:
         broken = list(broken_rules(self))
         if broken:
-            message = "; ".join(f"{'.'.join(path)}: {text}" for path, text in broken)
+            message = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in broken)
             raise PydanticCustomError("cross_rules", "{message}", {"message": message, "problems": broken})
         return self
 

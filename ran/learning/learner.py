@@ -20,7 +20,7 @@ from ran.learning.memory import OPTIMIZER_STATE, training_bytes
 from ran.learning.partition import class_counts
 from ran.learning.tasks.network import Network, check_fit, load_base, name_base
 from ran.learning.tasks.task import IGNORED
-from ran.learning.threads import torch_threads
+from ran.threads import torch_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
@@ -60,7 +58,8 @@ def build_blocks(
 ):
     """Turn every UE's groups into one transport block: a pending one again, or a new one filled from a bearer.
 
-    A new block takes ``rank`` layers and the highest MCS that the reported channel lets meet the target. On entry ``block.prbs`` counts the groups of ``owned``; on return it is PRBs, zero where nothing is sent.
+    A new block takes ``rank`` layers and the highest MCS that the reported channel lets meet the target. On entry
+    ``block.prbs`` counts the groups of ``owned``; on return it is PRBs, zero where nothing is sent.
     """
     p = params[0]
     batch, ues, _ = harq.shape

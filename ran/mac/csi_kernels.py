@@ -74,9 +74,7 @@ def reported_channel(
                                     total += power[v] * cross[b, r, v * layers, beam]
                 noise[b, u, r] = total
                 for k in range(layers):
-                    gain[b, u, k, r] = cross[
-                        b, r, u * layers + k, (column[b, u, own] + place[b, u]) * layers + k
-                    ]
+                    gain[b, u, k, r] = cross[b, r, u * layers + k, (column[b, u, own] + place[b, u]) * layers + k]
 
 
 @numba.njit(cache=True)

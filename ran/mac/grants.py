@@ -52,10 +52,16 @@ def _slice_view(seen: Observation, state: LinkState, k: int) -> Observation:
 
 
 def follow(grant: NDArray[np.int32], seen: Observation, streams: int) -> NDArray[np.int32]:
-    """Return ``grant`` [batch, num_cells, num_rbgs(, num_streams)] where its UEs wait and HARQ left the group free."""
+    """Return ``grant`` [batch, num_cells, num_rbgs(, num_streams)] where its UEs wait and HARQ left the group free.
+
+    A UE that is named twice in a group gets one stream of it.
+    """
     owner = _with_streams(grant, streams) if grant.ndim == 3 else grant
+    assert owner.shape == (*seen.reserved.shape, streams), f"a grant of shape {grant.shape}"
     batch = np.arange(len(owner))[:, None, None, None]
     waits = (owner >= 0) & (seen.backlog_bytes[batch, np.maximum(owner, 0)] > 0)
+    for s in range(1, streams):
+        waits[..., s] &= (owner[..., s, None] != owner[..., :s]).all(axis=-1)
     free = seen.reserved[..., None] < 0
     kept = np.where(free & waits, owner, -1).astype(np.int32)
     kept[..., 0] = np.where(free[..., 0], kept[..., 0], seen.reserved)
@@ -80,6 +86,7 @@ def pair_streams(
     pending: NDArray[np.int64],
     rows: NDArray[np.complex64],
     noise_w: NDArray[np.float32],
+    kind: int,
     streams: NDArray[np.int32],
 ) -> None:
     """Add UEs to the further streams of every group, in place, as long as the schedulers' weighted rate grows.
@@ -95,7 +102,7 @@ def pair_streams(
         weight[mine] = scheduler.weight(view, state.scheduler[k])[mine]
     pair_users(
         streams, rows, members, need_bits, pending, weight, noise_w, float(link.params["prb_power_w"][0]),
-        mimo.correlation_limit, link.rbg_prbs, int(link.re_per_prb[0]), float(link.tables.efficiency[-1]),
+        mimo.correlation_limit, link.rbg_prbs, int(link.re_per_prb[kind]), float(link.tables.efficiency[-1]),
     )  # fmt: skip
 
 

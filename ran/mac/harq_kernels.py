@@ -17,10 +17,10 @@ def collect_feedback(
 ):
     """Act on acknowledgements due by ``slot``; fill what every UE may send.
 
-    ``pending`` is the oldest process to be sent again, or -1. ``chosen`` is the bearer that the UE would send from: of
-    those with data, the one whose slice is owed most. ``backlog`` is what may start a new block from it now, in bytes:
-    zero while every process is busy or a handover interrupts. ``wanted`` [batch, num_cells, num_slices] tells which
-    slices have such data, whichever bearers were chosen.
+    ``pending`` is the oldest process to be sent again, or -1. ``chosen`` is the bearer that the UE would send from:
+    that of ``pending``, or of those with data the one whose slice is owed most. ``backlog`` is what may start a new
+    block from it now, in bytes: zero while every process is busy or a handover interrupts. ``wanted``
+    [batch, num_cells, num_slices] tells which slices have such data, whichever bearers were chosen.
     """
     p = params[0]
     batch, ues, processes = harq.shape
@@ -43,7 +43,7 @@ def collect_feedback(
                     oldest = n
             pending[b, u] = oldest
             backlog[b, u] = 0
-            chosen[b, u] = 0
+            chosen[b, u] = harq[b, u, oldest].bearer if oldest >= 0 else 0
             if slot < row.resume_slot:
                 pending[b, u] = WAITS if oldest >= 0 else -1
             elif idle and oldest < 0:

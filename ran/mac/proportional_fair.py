@@ -32,15 +32,20 @@ class ProportionalFair(Scheduler):
 
     def update(self, observation: Observation, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the averages with what the last slot served."""
-        forget(state, observation.served_bits, 1.0 / self.window_slots)
-        begin(state, observation.backlog_bytes, observation.rate_bits, observation.serving_cell)
-        return state
+        return advance(observation, state, self.window_slots)
 
     def weight(self, observation: Observation, state: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: ARG002
         """Return the derivative of log rate, 1 / mean; that of a UE which never waited does not matter."""
         import numpy as np
 
         return 1.0 / np.maximum(state, LEAST_MEAN)
+
+
+def advance(observation: Observation, state: NDArray[np.float64], window_slots: float) -> NDArray[np.float64]:
+    """Return the averages, in place, with what the last slot served, begun for UEs that wait for the first time."""
+    forget(state, observation.served_bits, 1.0 / window_slots)
+    begin(state, observation.backlog_bytes, observation.rate_bits, observation.serving_cell)
+    return state
 
 
 LEAST_MEAN = 1e-3

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ran.mac.proportional_fair import forget
+from ran.mac.proportional_fair import LEAST_MEAN, advance
 from ran.mac.scheduler import SCHEDULERS, Observation, Scheduler
 
 if TYPE_CHECKING:
@@ -36,15 +36,14 @@ class Qos(Scheduler):
     max_delay_s: float = Field(default=0.3, gt=0.0, le=1e3, description="wait beyond which urgency grows no more, s")
 
     def start(self, batch: int, num_cells: int, num_ues: int) -> NDArray[np.float64]:  # noqa: ARG002
-        """Return the averages before the first slot, bits per slot, [batch, num_ues]."""
+        """Return the averages before the first slot, bits per slot, [batch, num_ues]: 0 stands for none yet."""
         import numpy as np
 
-        return np.ones((batch, num_ues))
+        return np.zeros((batch, num_ues))
 
     def update(self, observation: Observation, state: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the averages with what the last slot served."""
-        forget(state, observation.served_bits, 1.0 / self.window_slots)
-        return state
+        """Return the averages with what the last slot served, those of ``proportional_fair``."""
+        return advance(observation, state, self.window_slots)
 
     def weight(self, observation: Observation, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (1 + a W) / (P mean)."""
@@ -53,4 +52,4 @@ class Qos(Scheduler):
         bearer = observation.bearer
         wait_s = np.clip(observation.head_delay_s(), 0.0, self.max_delay_s)
         urgency: NDArray[np.float64] = 1.0 - math.log(self.delta) * wait_s / bearer["budget_s"]
-        return urgency / (bearer["priority"] * state)
+        return urgency / (bearer["priority"] * np.maximum(state, LEAST_MEAN))

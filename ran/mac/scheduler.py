@@ -127,7 +127,7 @@ class Scheduler(Component):
         return state
 
     def weight(self, observation: Observation, state: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: ARG002
-        """Return the value of a bit for every UE, positive, float64 [batch, num_ues]; MU-MIMO pairing maximises it too."""
+        """Return the value of a bit for every UE, positive, float64 [batch, num_ues]; pairing maximises it too."""
         import numpy as np
 
         return np.ones(observation.backlog_bytes.shape)

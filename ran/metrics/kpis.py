@@ -290,8 +290,8 @@ class NetworkKpis:
         Raises:
             KeyError, TypeError, ValueError: the content is something else.
         """
-        ways = tuple(_restored(Kpis, way, slices=_slices_of(way)) for way in content["directions"])
-        return _restored(NetworkKpis, content, directions=ways)
+        ways = tuple(_restored(Kpis, way, {"slices": _slices_of(way)}) for way in content["directions"])
+        return _restored(NetworkKpis, content, {"directions": ways})
 
 
 def _slices_of(way: Mapping[str, Any]) -> tuple[SliceKpis, ...]:
@@ -299,12 +299,12 @@ def _slices_of(way: Mapping[str, Any]) -> tuple[SliceKpis, ...]:
     for part in way["slices"]:
         histogram = np.zeros(NUM_BINS, np.int64)
         histogram[part["histogram"]["bin"]] = part["histogram"]["packets"]
-        parts.append(_restored(SliceKpis, part, histogram=histogram))
+        parts.append(_restored(SliceKpis, part, {"histogram": histogram}))
     return tuple(parts)
 
 
-def _restored(record: type[Any], content: Mapping[str, Any], **known: Any) -> Any:
-    """Return a record from plain values, with None for NaN and lists for arrays of floats."""
+def _restored(record: type[Any], content: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
+    """Return a record from plain values: None is NaN, a list an array of floats; ``known`` fields as given."""
 
     def value(name: str) -> Any:
         plain = content[name]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from ran.learning.learner import Evaluation
     from ran.learning.round import LocalTraining
-    from ran.simulation import Delivery, Exchange, NetworkState, Simulation
+    from ran.network import NetworkState
+    from ran.simulation import Delivery, Exchange, Simulation
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -58,7 +58,7 @@ class Neighbours:
     def of(
         path_gain: NDArray[np.float64], serving_cell: NDArray[np.int32], interfering_cells: int | None
     ) -> Neighbours:
-        """Return the neighbours by gains [batch, num_ues, num_cells]: all cells, or the serving and the next strongest."""
+        """Return the neighbours by gains [batch, num_ues, num_cells]: all cells, or the serving and next strongest."""
         batch, ues, cells = path_gain.shape
         count = cells if interfering_cells is None else min(cells, interfering_cells + 1)
         serving = serving_cell[:, :, None].astype(np.int64)
@@ -104,8 +104,7 @@ def beam_table(snapshot: ChannelSnapshot, neighbours: Neighbours, num_layers: in
     rows = _rows(snapshot.gain, neighbours.serving_cell, num_layers)
     batch, groups, ues = rows.shape[:3]
     cross = np.zeros((batch, groups, ues * num_layers, neighbours.width * num_layers), np.float32)
-    n = neighbours
-    _cross_gain(rows, n.serving_cell, n.near, n.column, n.members, n.first, cross)
+    _cross_gain(rows, neighbours.column, neighbours.members, neighbours.first, cross)
     return BeamTable(rows, cross, neighbours, num_layers)
 
 
@@ -118,7 +117,8 @@ def _rows(gain: NDArray[np.complex64], serving_cell: NDArray[np.int32], num_laye
     if antennas == 1:
         return by_group
     cell = serving_cell[:, None, :, None, None, None].astype(np.int64)
-    own = np.take_along_axis(by_group, cell, axis=4)[:, :, :, :, 0]  # [batch, num_subbands, num_rx, num_rx_ant, num_tx_ant]
+    # [batch, num_subbands, num_rx, num_rx_ant, num_tx_ant]
+    own = np.take_along_axis(by_group, cell, axis=4)[:, :, :, :, 0]
     scale = np.maximum(np.abs(own).max(axis=(3, 4), keepdims=True), np.finfo(np.float32).tiny)
     own = (own / scale).astype(np.complex128)
     _, vectors = np.linalg.eigh(own @ own.conj().swapaxes(3, 4))  # eigenvalues ascend
@@ -164,32 +164,50 @@ def _index(serving_cell, near, heard, column, place, members, first):  # type: i
 
 
 @numba.njit(cache=True, parallel=True)
-def _cross_gain(rows, serving_cell, near, column, members, first, cross):  # type: ignore[no-untyped-def]
-    batch, groups, ues, layers, _cells, antennas = rows.shape
+def _cross_gain(rows, column, members, first, cross):  # type: ignore[no-untyped-def]
+    """Fill the table group by group and cell by cell.
+
+    The innermost loop runs over a cell's beams in single precision and without a sum across them, so that it becomes
+    vector instructions and the result depends on nothing else.
+    """
+    batch, groups, ues, layers, cells, antennas = rows.shape
     for b in range(batch):
         for s in numba.prange(groups):
-            norm = np.empty((ues, layers))
-            for u in range(ues):
-                for k in range(layers):
-                    norm[u, k] = 0.0
-                    for a in range(antennas):
-                        h = rows[b, s, u, k, serving_cell[b, u], a]
-                        norm[u, k] += h.real * h.real + h.imag * h.imag
-            for v in range(ues):
-                for n in range(near.shape[2]):
-                    c = near[b, v, n]
-                    for j in range(first[b, c], first[b, c + 1]):
-                        u = members[b, j]
-                        for m in range(layers):
-                            for k in range(layers):
-                                real = 0.0
-                                imag = 0.0
-                                for a in range(antennas):
-                                    g = rows[b, s, v, m, c, a]
-                                    h = rows[b, s, u, k, c, a]
-                                    real += g.real * h.real + g.imag * h.imag
-                                    imag += g.imag * h.real - g.real * h.imag
-                                power = real * real + imag * imag
-                                column_of = (column[b, v, c] + j - first[b, c]) * layers + k
-                                if norm[u, k] > 0.0:
-                                    cross[b, s, v * layers + m, column_of] = power / norm[u, k]
+            real, imag = np.empty((2, antennas, ues * layers), np.float32)
+            sum_real, sum_imag = np.empty((2, ues * layers), np.float32)
+            for c in range(cells):
+                count = (first[b, c + 1] - first[b, c]) * layers
+                _unit_beams(rows[b, s], c, members[b, first[b, c] : first[b, c + 1]], real, imag)
+                for v in range(ues):
+                    if column[b, v, c] < 0:
+                        continue
+                    for m in range(layers):
+                        sum_real[:count] = np.float32(0.0)
+                        sum_imag[:count] = np.float32(0.0)
+                        for a in range(antennas):
+                            g_real = rows[b, s, v, m, c, a].real
+                            g_imag = rows[b, s, v, m, c, a].imag
+                            for j in range(count):
+                                sum_real[j] += g_real * real[a, j] + g_imag * imag[a, j]
+                                sum_imag[j] += g_imag * real[a, j] - g_real * imag[a, j]
+                        start = column[b, v, c] * layers
+                        for j in range(count):
+                            power = sum_real[j] * sum_real[j] + sum_imag[j] * sum_imag[j]
+                            cross[b, s, v * layers + m, start + j] = power
+
+
+@numba.njit(cache=True)
+def _unit_beams(rows, c, served, real, imag):  # type: ignore[no-untyped-def]
+    """Fill ``real`` and ``imag`` [num_tx_ant, beams] with the channels of cell ``c``'s UEs, each of norm 1."""
+    layers, antennas = rows.shape[1], rows.shape[3]
+    for j in range(len(served)):
+        for k in range(layers):
+            norm = 0.0
+            for a in range(antennas):
+                h = rows[served[j], k, c, a]
+                norm += h.real * h.real + h.imag * h.imag
+            scale = 1.0 / np.sqrt(norm) if norm > 0.0 else 0.0
+            for a in range(antennas):
+                h = rows[served[j], k, c, a]
+                real[a, j * layers + k] = np.float32(h.real * scale)
+                imag[a, j * layers + k] = np.float32(h.imag * scale)

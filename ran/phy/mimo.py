@@ -13,7 +13,8 @@ class Mimo(Settings):
     ``single_user``: a group belongs to one UE, whose link carries up to ``max_rank`` layers on the strongest
     eigenmodes of its channel, as many as its report says are worth their share of the power.
     ``multi_user``: downlink groups are shared by up to ``max_streams`` UEs of one layer each, paired by
-    semi-orthogonal selection and separated by ``mac.precoder``; the uplink stays single-user.
+    semi-orthogonal selection and separated by ``mac.precoder``; the uplink stays single-user, of up to ``max_rank``
+    layers.
     """
 
     mode: Literal["single_user", "multi_user"] = "single_user"
@@ -29,6 +30,6 @@ class Mimo(Settings):
         return self.max_streams if self.mode == "multi_user" else 1
 
     @property
-    def layers(self) -> int:
-        """Layers that one UE may have."""
+    def downlink_rank(self) -> int:
+        """Layers that one UE may have in the downlink."""
         return self.max_rank if self.mode == "single_user" else 1

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from ran.threads import torch_threads
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 def precode_streams(
     precoder: Precoder, owner: NDArray[np.int32], rows: NDArray[np.complex64], noise_w: NDArray[np.float32],
-    power_w: float, device: str,
+    power_w: float, device: str, threads: int,
 ) -> NDArray[np.complex64]:  # fmt: skip
     """Return the precoders of all groups, complex64 [batch, num_cells, num_rbgs, num_tx_ant, num_streams].
 
@@ -27,12 +29,13 @@ def precode_streams(
             root, so that a UE in more interference counts as a weaker one.
         power_w: power per PRB of a cell.
         device: where torch computes.
+        threads: torch threads; compiled kernels leave torch with more than small matrices can use.
     """
     import torch
 
     h = np.zeros((*owner.shape, rows.shape[-1]), np.complex64)
     gather_channels(owner, rows, noise_w, h)
-    with torch.no_grad():
+    with torch_threads(threads), torch.no_grad():
         v = precoder.precode(torch.from_numpy(h).to(device), 1.0, power_w)
     return np.ascontiguousarray(v.cpu().numpy())
 

@@ -64,7 +64,7 @@ def layer_sinrs(
 
 @numba.njit(cache=True)
 def _far_interference(uplink, b, serving_cell, owner, column, path_gain, rbg_prbs, block, far_w):
-    """Fill the interference per PRB that every scheduled UE's link meets from cells that are not near, watts [num_ues]."""
+    """Fill the interference per PRB that every scheduled UE's link meets from cells not near, watts [num_ues]."""
     ues = block.shape[1]
     cells = owner.shape[1]
     total_prbs = rbg_prbs.sum()

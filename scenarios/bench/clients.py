@@ -28,7 +28,7 @@ from ran.learning.partition import Iid
 from ran.learning.small_models import Cnn, Mlp
 from ran.learning.tasks import Digits
 from ran.learning.tasks.task import Dataset, Examples, Task
-from ran.learning.threads import torch_threads
+from ran.threads import torch_threads
 from scenarios.bench.bench import Measurement
 
 if TYPE_CHECKING:

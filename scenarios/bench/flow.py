@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from channel.seeding import stream
-from ran.simulation import Direction, Simulation, Transfer
+from ran.network import Direction
+from ran.simulation import Simulation, Transfer
 from scenarios.bench.bench import Measurement
 from scenarios.build import build_world
 from scenarios.schema import Scenario

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ran.simulation import Simulation, Transfer
+from ran.state import IDLE
 from ran.world import World
 from scenarios.build import build_world
 from scenarios.schema import Scenario
+from tests.ran.test_network import check_bytes
 
 
 def world_of(**sections) -> World:
@@ -160,3 +162,69 @@ def test_outer_loop_reaches_its_target_on_umi():
     bler = tally["first_errors"][adaptive].sum() / tally["blocks"][adaptive].sum()
     assert bler == pytest.approx(0.1, abs=0.01)
     assert tally["failures"].sum() / tally["blocks"].sum() < 1e-3
+
+
+BUSY = {
+    "traffic": {"flows": [{"name": "poisson", "packets_per_s": 400, "packet_bytes": 1500, "direction": "both"}]},
+    "mac": {"harq": {"max_attempts": 1}, "link_adaptation": {"bler_target": 0.5},
+            "slices": {"learning": {"share": 0.5}, "traffic": {"share": 0.5}}},
+}  # fmt: skip
+
+
+def test_an_exchange_counts_what_its_own_blocks_used():
+    """Oracle: the slots of the trace, one by one. Other traffic, guard symbols and idle slots do not count.
+
+    Schedulers know the deadline while the transfer is under way, and nothing of it stays behind.
+    """
+    symbols, ours, prbs, deadlines = {}, {}, {}, []
+
+    def watch(state, report):
+        kind = simulation.plan.kinds[(state.slot - 1) % len(simulation.plan.kinds)]
+        for way in ("downlink", "uplink"):
+            if getattr(report, way) is None:
+                continue
+            block, count = getattr(report, way).block[0], getattr(kind, f"{way}_symbols")
+            sent = block["prbs"] > 0
+            mine = sent & (block["bearer"] == 0)
+            symbols[way] = symbols.get(way, 0) + count * sent.any()
+            ours[way] = ours.get(way, 0) + count * mine.any()
+            for part, which in (("ours", mine), ("all", sent)):
+                prbs[way, part] = prbs.get((way, part), 0) + count * block["prbs"][which].sum()
+        deadlines.append(state.downlink.bearer["deadline_s"][0, 0, 0])
+
+    simulation = Simulation(world_of(ues={"count": 2, "mobility": "static"}, **BUSY), watch)
+    state = simulation.start()
+    exchange = simulation.deliver(state, [Transfer(u, way, bytes(40_000), 0.01, 5.0) for u in range(2)
+                                          for way in ("downlink", "uplink")])  # fmt: skip
+    symbol_s = simulation.plan.symbol_s
+    assert ours["downlink"] < symbols["downlink"]
+    assert exchange.downlink_airtime_s == pytest.approx(ours["downlink"] * symbol_s)
+    assert exchange.uplink_airtime_s == pytest.approx(ours["uplink"] * symbol_s)
+    active = sum(symbols[way] * prbs[way, "ours"] / prbs[way, "all"] for way in symbols)
+    assert exchange.cell_active_s == pytest.approx(active * symbol_s)
+    assert 5.0 in deadlines
+    assert np.isinf(deadlines[-1])
+    for link in (state.downlink, state.uplink):
+        assert (link.bearer["enqueued"][..., 0] == 0).all()
+        assert np.isnan(link.bearer["head_s"][..., 0]).all()
+        assert (link.nack["bearer"][0, 0, : link.ue["nack_count"][0, 0]] != 0).all()
+
+
+def test_giving_up_a_transfer_leaves_other_traffic_as_it_was():
+    """Property: after a transfer was abandoned no byte of it is left, and every byte of the other slice is there."""
+    sections = {**BUSY, "traffic": {**BUSY["traffic"], "rlc": {"give_up_s": 0.04, "status_slots": 30}}}
+    near_the_edge = {"gnb": {"tx_power_dbm": 5.0}}
+    simulation = Simulation(world_of(ues={"count": 3, "mobility": "static"}, sites=near_the_edge, **sections))
+    state = simulation.start()
+    blocks = ranges = 0
+    for _ in range(12):
+        start_s = state.slot * simulation.plan.slot_s
+        exchange = simulation.deliver(state, [Transfer(u, "downlink", bytes(400_000), start_s) for u in range(3)])
+        assert [delivery.payload for delivery in exchange.deliveries] == [None] * 3
+        check_bytes(state)
+        harq = state.downlink.harq[0]
+        assert (harq["status"][harq["bearer"] == 0] == IDLE).all()
+        blocks += int(((harq["status"] != IDLE) & (harq["ack"] == 0)).sum())
+        ranges += int(state.downlink.ue["nack_count"].sum())
+    assert blocks > 0, "no block of other traffic was under way"
+    assert ranges > 0, "no range of other traffic waited to be sent again"

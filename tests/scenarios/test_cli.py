@@ -41,7 +41,7 @@ HEAVY = {
     "numpy",
     "rich",
 }
-COMMANDS = ("run", "validate", "show", "list", "schema", "doctor", "report", "bench", "record", "calibrate")
+COMMANDS = ("run", "network", "validate", "show", "list", "schema", "doctor", "report", "bench", "record", "calibrate")
 AIRTUNE = (sys.executable, "-m", "scenarios.cli")
 
 

@@ -162,7 +162,7 @@ def test_killed_in_two_rounds_and_resumed_equals_uninterrupted(finished, tmp_pat
 
 # Learning beside other traffic in three cells, UEs fast enough for handovers, and a trace.
 BUSY = [
-    *SMALL, "name=busy", "learning.rounds=3", "learning.central=skip", "learning.partition.min_samples=8",
+    *SMALL, "name=busy", "ues.count=6", "learning.rounds=3", "learning.central=skip",
     "sites.layout={name: explicit, positions_m: [[0, 0], [200, 0], [100, 170]]}",
     "ues.placement={name: disc, max_distance_m: 150, sector_deg: 360}", "ues.mobility={name: linear, speed_m_s: 120}",
     "mac.handover={offset_db: 0, hysteresis_db: 0, time_to_trigger_s: 0.01}", "report.slot_trace=true",

@@ -21,7 +21,7 @@ from channel.errors import UserError
 from ran.metrics import files
 from ran.metrics.records import RoundRecord, UeRecord
 from ran.metrics.tables import DESCRIPTIONS, read_table, records_of, schema_of, table_of, write_table
-from ran.state import FLOW_DTYPE
+from ran.state import BEARER_DTYPE
 from scenarios import checkpoint
 from scenarios.checkpoint import Checkpoint, Counts
 from scenarios.run_directory import RunDirectory, provenance
@@ -240,7 +240,8 @@ def test_wall_clock_time_adds_up_over_sessions(tmp_path: Path) -> None:
 
 
 names = st.text("abcxyz./_- ", min_size=1, max_size=12).filter(lambda name: name.strip())
-dtypes = st.sampled_from([np.dtype(d) for d in ("f4", "f8", "i4", "i8", "u1", "?", "c8", "f2", "M8[s]")] + [FLOW_DTYPE])
+plain_dtypes = [np.dtype(d) for d in ("f4", "f8", "i4", "i8", "u1", "?", "c8", "f2", "M8[s]")]
+dtypes = st.sampled_from([*plain_dtypes, BEARER_DTYPE])
 shapes = st.lists(st.integers(0, 4), max_size=3).map(tuple)
 
 

@@ -18,7 +18,7 @@ from transformers import ViTConfig, ViTForImageClassification
 
 from channel.seeding import stream_key
 from ran.learning.tasks.glyphs import draw_digits, render_glyphs
-from ran.learning.threads import torch_threads
+from ran.threads import torch_threads
 
 SEED = 20_240_601
 STEPS = 4_000

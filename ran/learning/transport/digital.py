@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from ran.learning.transport.transport import TRANSPORTS, Transport
 
 if TYPE_CHECKING:
-    from ran.simulation import Exchange, NetworkState, Simulation, Transfer
+    from ran.network import NetworkState
+    from ran.simulation import Exchange, Simulation, Transfer
 
 
 @TRANSPORTS.register("digital")

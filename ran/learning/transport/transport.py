@@ -10,7 +10,8 @@ from channel.component import Component
 from channel.registry import Registry
 
 if TYPE_CHECKING:
-    from ran.simulation import Exchange, NetworkState, Simulation, Transfer
+    from ran.network import NetworkState
+    from ran.simulation import Exchange, Simulation, Transfer
 
 
 class Transport(Component):

@@ -16,7 +16,9 @@ from tests.ran.worlds import SmallWorld, default_radio, small_world
 
 
 def mimo_world(mode: str = "single_user", precoder: str = "rzf", **changes) -> SmallWorld:
-    mimo = Mimo(mode=mode, **{k: changes.pop(k) for k in ("max_rank", "max_streams", "correlation_limit") if k in changes})
+    mimo = Mimo(
+        mode=mode, **{k: changes.pop(k) for k in ("max_rank", "max_streams", "correlation_limit") if k in changes}
+    )
     radio = default_radio(mimo=mimo, precoder=PRECODERS.get(precoder)(), **changes.pop("radio", {}))
     return small_world(radio=radio, **changes)
 
@@ -28,7 +30,7 @@ def svd(small: SmallWorld, ue: int, group: int):
 
 
 def test_layers_ride_on_the_eigenmodes():
-    """Oracle: NumPy's SVD. Each layer's own gain is its singular value squared; a UE's layers do not disturb each other."""
+    """Oracle: NumPy's SVD. A layer's gain is its singular value squared; layers of a UE do not disturb each other."""
     small = mimo_world(max_rank=2, ue_antennas=4, antennas=8, cells=2, ues_per_cell=2)
     cross = small.air.downlink.beams.cross[0].astype(np.float64)
     n = small.air.downlink.beams.neighbours
