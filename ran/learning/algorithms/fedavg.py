@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ran.learning.algorithms.algorithm import ALGORITHMS, Algorithm, ClientUpdate, Problem, Server, add, descend
+from ran.learning.algorithms.algorithm import ALGORITHMS, Algorithm, Server, add
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ran.learning.algorithms.algorithm import Arrays, Report
 
 
@@ -23,21 +21,6 @@ class FedAvg(Algorithm):
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]] = "superpose"
-
-    def client_step(self, received: Arrays, problem: Problem, rng: np.random.Generator, memory: Arrays) -> ClientUpdate:
-        """Return y_k - x of one client."""
-        problem.load(received)
-        optimizer = self.new_optimizer(problem.parameters())
-        descent = descend(problem, optimizer, self.batches(problem.num_samples, rng))
-        trained = problem.read()
-        return ClientUpdate(
-            arrays={name: trained[name] - array for name, array in received.items()},
-            num_samples=problem.num_samples,
-            num_steps=descent.num_steps,
-            train_loss=descent.loss,
-            flops=descent.num_passes * problem.flops_per_sample,
-            memory=memory,
-        )
 
     def server_step(self, server: Server, mean: Arrays, reports: Sequence[Report]) -> Server:  # noqa: ARG002
         """Return x plus the mean update."""
