@@ -139,6 +139,8 @@ class Algorithm(Component):
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]]
+    keeps: ClassVar[Literal["always", "delivered"]] = "always"
+    """When a client remembers: whenever it trained, or only if its update arrived, where the server must agree."""
     mixes_ranks: ClassVar[bool] = False
     """Whether clients may train LoRA factors of different ranks."""
 

@@ -30,6 +30,7 @@ class ScaffoldM(PlainSgd):
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]] = "superpose"
+    keeps: ClassVar[Literal["always", "delivered"]] = "delivered"
 
     beta: float = Field(default=0.1, gt=0, le=1, description="share of the own direction in a step; 1 is scaffold")
     server_learning_rate: float = Field(default=1.0, gt=0, le=100, description="factor of the mean update")
