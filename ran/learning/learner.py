@@ -187,8 +187,10 @@ class Learner:
         return sum(parameter.numel() for parameter in self._network.module.parameters())
 
     def training_bytes(self) -> int:
-        """Return the memory that the largest client's training takes on its device."""
+        """Return the memory that the largest client's training takes on its device; without gradients, its weights."""
         algorithm = self.algorithm
+        if not algorithm.takes_gradients:
+            return 4 * self.num_parameters
         has_momentum = algorithm.optimizer == "sgd" and algorithm.momentum > 0
         with self._stage("memory"):
             return training_bytes(

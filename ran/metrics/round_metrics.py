@@ -163,5 +163,5 @@ def round_record(
         ue_transmit_energy_j=sum(row.transmit_energy_j for row in ues),
         ue_receive_energy_j=sum(row.receive_energy_j for row in ues),
         ue_compute_energy_j=sum(row.compute_energy_j for row in ues),
-        gnb_energy_j=simulation.world.gnb_power.energy_j(active_s, down.radiated_j),
+        gnb_energy_j=float(simulation.world.gnb_power.energy_j(active_s, down.radiated_j)),
     )

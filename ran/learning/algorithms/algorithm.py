@@ -141,6 +141,8 @@ class Algorithm(Component):
     needs: ClassVar[Literal["superpose", "deliver"]]
     keeps: ClassVar[Literal["always", "delivered"]] = "always"
     """When a client remembers: whenever it trained, or only if its update arrived, where the server must agree."""
+    takes_gradients: ClassVar[bool] = True
+    """Whether clients differentiate their loss, which takes memory for gradients and activations."""
     mixes_ranks: ClassVar[bool] = False
     """Whether clients may train LoRA factors of different ranks."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -23,6 +23,8 @@ class ZerothOrder(Algorithm):
 
     ``smoothing`` is epsilon of the slope (f(w + epsilon z) - f(w - epsilon z)) / (2 epsilon) along z ~ N(0, I).
     """
+
+    takes_gradients: ClassVar[bool] = False
 
     optimizer: Literal["sgd"] = "sgd"
     learning_rate: float = Field(default=1e-3, gt=0, le=100)
