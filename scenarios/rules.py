@@ -115,7 +115,13 @@ def _learning(scenario: Scenario) -> Iterator[Broken]:
         "algorithm": objective_problems(algorithm, num_classes) if num_classes is not None else [],
     }
     for section, problems in found.items():
-        yield from ((("learning", section), problem) for problem in problems if problem)
+        yield from (_placed(("learning", section), problem) for problem in problems if problem)
+
+
+def _placed(where: tuple[str | int, ...], problem: str) -> Broken:
+    """Return the problem at the field that it begins with in backticks, else at ``where``."""
+    field, colon, rest = problem.partition("`: ")
+    return ((*where, field[1:]), rest) if colon and field.startswith("`") else (where, problem)
 
 
 def _lossy_learning(scenario: Scenario) -> Iterator[Broken]:

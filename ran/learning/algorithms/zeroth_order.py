@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 
 from channel.seeding import stream
 from ran.learning.algorithms.algorithm import Algorithm
@@ -36,9 +35,8 @@ class ZerothOrder(Algorithm):
     @classmethod
     def _keeps_no_state(cls, value: object) -> object:
         if value == "adamw":
-            raise PydanticCustomError(
-                "optimizer_state",
-                "adamw keeps moments for every parameter, which zeroth-order steps do not have; set optimizer: sgd",
+            raise ValueError(
+                "adamw keeps moments for every parameter, which zeroth-order steps do not have; set optimizer: sgd"
             )
         return value
 

@@ -46,9 +46,9 @@ def curves(model: Model, engine: Engine, rounds: int) -> tuple[np.ndarray, int]:
 @pytest.mark.parametrize(
     ("model", "rounds", "engine"),
     [
-        (Mlp(), 20, Stacked()),
-        pytest.param(Mlp(), 20, Keras(), marks=needs_keras),
-        pytest.param(Mlp(), 20, MIXED, marks=needs_keras),
+        (Mlp(), 12, Stacked()),
+        pytest.param(Mlp(), 12, Keras(), marks=needs_keras),
+        pytest.param(Mlp(), 12, MIXED, marks=needs_keras),
         pytest.param(Cnn(), 10, Keras(), marks=needs_keras),
         pytest.param(Cnn(), 10, MIXED, marks=needs_keras),
     ],

@@ -27,7 +27,7 @@ class Course:
 
 def learner_of(name: str, overrides: list[str], seed: int) -> tuple[Learner, int]:
     """Return the learner of a packaged scenario with local data, and how many rounds it is meant for."""
-    scenario = load(name, [f"{path}" for path in overrides])
+    scenario = load(name, overrides)
     learning = scenario.learning
     assert learning.participation.name == "all"
     learner = Learner(
@@ -69,7 +69,7 @@ def bigram_perplexity(learner: Learner) -> float:
 
 @pytest.mark.slow
 def test_minilm_reaches_84_percent_within_an_epoch(minilm_folder: str, shared_data: Path):
-    """Oracle: issue 5's bar on SST-2: 84 % of the test sentences over 10 clients (86.3 % centrally), mean of 3 seeds."""
+    """Oracle: issue 5's bar: 84 % of SST-2's test sentences over 10 clients, mean of 3 seeds (86.3 % centrally)."""
     files = [f"learning.task.{part}={shared_data}/sst2_{part}.csv" for part in ("train", "test")]
     accuracies = []
     for seed in SEEDS:
