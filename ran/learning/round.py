@@ -23,7 +23,7 @@ from ran.simulation import Transfer
 if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import Arrays, ClientUpdate
     from ran.learning.federation import Federation, FederationState
-    from ran.learning.hierarchy import Edge
+    from ran.learning.hierarchy import Backhaul, Edge
     from ran.simulation import Delivery
 
 
@@ -42,11 +42,12 @@ class LocalTraining:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """A finished round: rows for the tables, and events in order of virtual time."""
+    """A finished round: rows for the tables, events in order of virtual time, and what crossed the backhaul."""
 
     record: RoundRecord
     ues: list[UeRecord]
     events: list[dict[str, object]]
+    backhaul: Backhaul
 
 
 Announce = Callable[[str], None]
@@ -102,7 +103,7 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
     for row in ues:
         state.history["energy_j"][row.ue] += row.transmit_energy_j + row.receive_energy_j + row.compute_energy_j
     record = round_record(federation.simulation, state, (start_s, radio_end_s), ues, done, down, up, backhaul)
-    return RoundResult(record, ues, round_events(record, radio_end_s, down, done, up, backhaul))
+    return RoundResult(record, ues, round_events(record, radio_end_s, down, done, up, backhaul), backhaul)
 
 
 def candidates_of(federation: Federation, state: FederationState) -> Candidates:

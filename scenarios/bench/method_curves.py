@@ -23,6 +23,7 @@ TRAILING = 5
 CONFIDENCE = 0.95
 Axis = Literal["time_s", "payload_bytes", "round"]
 AXES: dict[Axis, str] = {"time_s": "at equal time", "payload_bytes": "at equal bytes", "round": "at equal rounds"}
+_TICKS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 _ROUNDS, _FIELDS = "rounds.csv", ("time_s", "payload_bytes", "accuracy", "own_accuracy")
 
 Curves = Mapping[str, Mapping[int, "Curve"]]
@@ -127,7 +128,7 @@ def table(curves: Curves, rounds: int) -> tuple[list[str], list[dict[str, Any]]]
     lines = [
         f"{rounds} rounds of {next(iter(curves))}: {time_s:.3g} s, {sent / 1e6:.3g} MB. Accuracy in %, mean of the "
         f"last {TRAILING} rounds, {CONFIDENCE:.0%} t-interval (difference to it, by seed)",
-        f"{'':<{width}}" + "".join(f"{title:>27}" for title in AXES.values()) + f"{'kB/round':>10}{'ms/round':>10}",
+        f"{'':<{width}}" + "".join(f"{title:>33}" for title in AXES.values()) + f"{'kB/round':>10}{'ms/round':>10}",
     ]
     for row in rows:
         cells = [
@@ -138,7 +139,7 @@ def table(curves: Curves, rounds: int) -> tuple[list[str], list[dict[str, Any]]]
         costs = f"{row['bytes_per_round'] / 1e3:>10.1f}{row['s_per_round'] * 1e3:>10.1f}"
         own = f"   own models {_percent(row['own_accuracy'])} +- {_percent(row['own_accuracy_ci'])}"
         end = costs + (own if np.isfinite(row["own_accuracy"]) else "")
-        lines.append(f"{row['method']:<{width}}" + "".join(f"{cell:>27}" for cell in cells) + end)
+        lines.append(f"{row['method']:<{width}}" + "".join(f"{cell:>33}" for cell in cells) + end)
     if any(row["ended_early"] for row in rows):
         early = ", ".join(row["method"] for row in rows if row["ended_early"])
         lines.append(f"Stopped before time or bytes were spent, and taken as they were then: {early}")
@@ -217,7 +218,12 @@ def _panel(axes: Axes, curves: Curves, axis: Axis, rounds: int) -> None:
         points = [mean_interval([curve.at(axis, at) for curve in runs.values()]) for at in grid]
         mean, width = np.array(points).T
         color = INK if name == baseline else CATEGORIES[(0, 6, 3, 5, 1)[(index - 1) % 5]]
+        low, high = np.clip((mean - width, mean + width), 1e-3, 1 - 1e-3)
         axes.plot(scale * grid, mean, color=color, label=name, zorder=3, linestyle="--" if name == baseline else "-")
-        axes.fill_between(scale * grid, mean - width, mean + width, color=color, alpha=0.13, linewidth=0)
+        axes.fill_between(scale * grid, low, high, color=color, alpha=0.13, linewidth=0)
     axes.set_xlim(0, scale * end)
-    axes.set_ylim(0, 1)
+    # Between 95 and 98 % lies as much learning as between 50 and 72 %.
+    axes.set_yscale("logit")
+    axes.set_yticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    axes.set_yticks([], minor=True)
+    axes.set_ylim(0.05, 0.99)

@@ -26,7 +26,8 @@ class ScaffoldM(PlainSgd):
 
         c_k+ = c_k - c + ((x - y) / (K_k rate) - (1 - beta) g_bar) / beta.
 
-    c and weights are as in scaffold, which beta = 1 is. Three arrays for every parameter go down, two come up.
+    c and weights are as in scaffold, which beta = 1 is. Three arrays for every parameter go down, two come up. As in
+    fedavg_m, g_bar takes some 1 / beta rounds to build up.
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]] = "superpose"
