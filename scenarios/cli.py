@@ -316,10 +316,10 @@ def bench(
         Path | None, typer.Option(metavar="DIR", help="methods: folder for its files  [default: runs/bench-methods]")
     ] = None,
 ) -> None:
-    """Measure this machine, this network or the learning methods, as JSON lines or a table.
+    """Measure this machine, or compare learning methods.
 
-    Each figure stands beside a reference: one measured in the same run, or for itu published requirements. An
-    interrupted `methods` goes on where it was when started again with the same folder.
+    As JSON lines or a table. Each figure stands beside a reference: one measured in the same run, or for itu
+    published requirements. An interrupted `methods` goes on where it was when started again with the same folder.
     """
     from scenarios.bench import run_benchmark
 

@@ -210,15 +210,27 @@ class Learner:
 
     def train(self, client: int, received: Arrays, round_index: int, memory: Arrays | None = None) -> ClientUpdate:
         """Return what ``client`` makes of the broadcast in round ``round_index``, given what it remembers."""
-        with self._stage("dropout", round_index, client):
-            if not self._network.module.training:
-                self._network.module.train()
-            order = stream(self._seed, "batch order", round_index, client)
-            problem, memory = self._problem_of(client, memory or {}), memory or {}
-            if self.frozen is None:
-                return self.algorithm.client_step(received, problem, order, memory)
-            update = self.algorithm.client_step(received, problem, order, self.frozen.own(memory))
-            return self.frozen.concluded(update, problem.prefix)
+        return self.train_each([Assignment(client, received, memory or {})], round_index)[0]
+
+    def train_each(self, assignments: Sequence[Assignment], round_index: int) -> list[ClientUpdate]:
+        """Return the updates of clients that are trained one after another, in order."""
+        # Drawn for all at once: between trainings, which fill the processor's caches, this code would take ten times
+        # as long.
+        keys = [("dropout", round_index, each.client) for each in assignments]
+        seeds = [stream_key(self._seed, *key) for key in keys]
+        orders = [stream(self._seed, "batch order", round_index, each.client) for each in assignments]
+        updates = []
+        with self._stage("dropout", round_index):
+            self._network.module.train()
+            for each, seed, order in zip(assignments, seeds, orders, strict=True):
+                self._reseed(seed)
+                problem = self._problem_of(each.client, each.memory)
+                if self.frozen is None:
+                    updates.append(self.algorithm.client_step(each.received, problem, order, each.memory))
+                    continue
+                update = self.algorithm.client_step(each.received, problem, order, self.frozen.own(each.memory))
+                updates.append(self.frozen.concluded(update, problem.prefix))
+        return updates
 
     def train_many(
         self, clients: Sequence[int], received: Sequence[Arrays], round_index: int, memories: Sequence[Arrays | None]
@@ -243,7 +255,7 @@ class Learner:
         return Workplace(
             self._kind, self.class_names, self._model, self._adapter, self.algorithm, self._seed, self._threads,
             self._network, self._train.inputs, self._train.labels, self._rows,
-            TRAINING_OVER_FORWARD * self._forward_flops, self.train, self._stage,
+            TRAINING_OVER_FORWARD * self._forward_flops, self.train_each, self._stage,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -361,9 +373,12 @@ class Learner:
         """Run the body with the learner's threads and torch's random state drawn from a named stream."""
         devices = [self._device] if self._device.type == "cuda" else []
         with torch_threads(self._threads), torch.random.fork_rng(devices):
-            # Not torch.manual_seed: for every kind of accelerator that is not in use it would note down a stack trace.
-            torch.default_generator.manual_seed(stream_key(self._seed, *key))
-            if devices:
-                with torch.cuda.device(self._device):
-                    torch.cuda.manual_seed(stream_key(self._seed, *key))
+            self._reseed(stream_key(self._seed, *key))
             yield
+
+    def _reseed(self, seed: int) -> None:
+        # Not torch.manual_seed: for every kind of accelerator that is not in use it would note down a stack trace.
+        torch.default_generator.manual_seed(seed)
+        if self._device.type == "cuda":
+            with torch.cuda.device(self._device):
+                torch.cuda.manual_seed(seed)
