@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 READY := $(VENV)/.ready
+KERAS := $(VENV)/.keras
 
 .PHONY: demo test test-all check lint types imports setup lock clean help
 
@@ -23,15 +24,20 @@ $(READY): $(LOCK) pyproject.toml
 	$(BIN)/airtune run smoke --quiet --set channel=tr38901 --out $(VENV)/first-run
 	touch $@
 
+# Clients may train with Keras; nobody but they and the tests needs TensorFlow.
+$(KERAS): $(READY) constraints.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.lock tensorflow-cpu==2.20.0
+	touch $@
+
 demo: $(READY)  ## the quickstart: one YAML in, a fine-tuned model and its radio bill out
 	$(BIN)/airtune run scenarios/quickstart.yaml
 
 test: check  ## the environment, lint, types, import rules and tests
 
-check: $(READY) lint types imports  ## what CI runs
+check: $(READY) $(KERAS) lint types imports  ## what CI runs
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: $(READY) lint types imports  ## the longer studies as well
+test-all: $(READY) $(KERAS) lint types imports  ## the longer studies as well
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)

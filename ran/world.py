@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ class World:
         seeds: one seed per replica; replica b behaves as the same world run alone with that seed, [batch].
         scheduler: shared by downlink and uplink and by slices without one, each with a state of its own.
         radio: powers and policies.
-        device: processor and power supply of the UEs.
+        devices: processor and power supply of every UE, [num_ues].
         gnb_power: power supply of a cell.
         slices: by name, LEARNING first.
         traffic: background flows, each in one of the slices.
@@ -104,7 +105,7 @@ class World:
     seeds: tuple[int, ...]
     scheduler: Scheduler
     radio: Radio
-    device: DeviceProfile
+    devices: Sequence[DeviceProfile]
     gnb_power: GnbPower
     slices: dict[str, Slice] = field(default_factory=lambda: {LEARNING: Slice(share=1.0)})
     traffic: tuple[Traffic, ...] = ()

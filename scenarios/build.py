@@ -10,6 +10,7 @@ import numpy as np
 from channel.geometry import Geometry
 from channel.seeding import stream
 from channel.units import thermal_noise_w
+from ran.nodes import assign
 from ran.numerology import Numerology
 from ran.world import LEARNING, Radio, World
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ran.mac.slicing import Slice
+    from ran.nodes import DeviceProfile
     from scenarios.schema import Scenario
 
 
@@ -49,7 +51,7 @@ def build_world(scenario: Scenario) -> World:
             precoder=mac.precoder,
             interfering_cells=scenario.radio.interfering_cells,
         ),
-        device=scenario.ues.device,
+        devices=_devices(scenario),
         gnb_power=scenario.sites.gnb.power,
         slices=_slices(scenario),
         traffic=scenario.traffic.flows,
@@ -65,6 +67,12 @@ def _slices(scenario: Scenario) -> dict[str, Slice]:
     used = {flow.slice for flow in scenario.traffic.flows}
     slices = scenario.mac.slices
     return {LEARNING: slices[LEARNING]} | {name: part for name, part in slices.items() if name in used}
+
+
+def _devices(scenario: Scenario) -> list[DeviceProfile]:
+    """Return every UE's device: of the mix, or all alike."""
+    ues = scenario.ues
+    return assign(ues.devices, ues.count, scenario.seed) if ues.devices else [ues.device] * ues.count
 
 
 def _geometry(scenario: Scenario, numerology: Numerology) -> Geometry:

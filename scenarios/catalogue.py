@@ -80,6 +80,19 @@ def _components() -> Iterator[Entry]:
     for path, place in places(ROOT):
         if place.registry is not None:
             yield from registered(place.registry, ".".join(path))
+            yield from _inner(place.registry, ".".join(path))
+
+
+def _inner(registry: Registry[Any], path: str) -> Iterator[Entry]:
+    """Yield the components that a registry's own components choose from, such as a rule's availabilities."""
+    seen = {registry.kind}
+    for name in registry.names():
+        component = registry.get(name)
+        for key in component.model_fields:
+            inner = Place.of(component).child(key).registry
+            if inner is not None and inner.kind not in seen:
+                seen.add(inner.kind)
+                yield from registered(inner, f"{path}.{key}")
 
 
 def registered(registry: Registry[Any], path: str) -> Iterator[Entry]:

@@ -309,17 +309,21 @@ def map_(
     typer.echo(str(path))
 
 
-@app.command(epilog="Example: airtune bench slots")
+@app.command(epilog="Examples: airtune bench slots; airtune bench methods --out runs/methods")
 def bench(
     name: Annotated[str, typer.Argument(metavar="NAME", help="a benchmark, such as slots", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="methods: folder for its files  [default: runs/bench-methods]")
+    ] = None,
 ) -> None:
-    """Measure this machine or this network, as JSON lines or a table.
+    """Measure this machine, or compare learning methods.
 
-    Each figure stands beside a reference: one measured in the same run, or for itu published requirements.
+    As JSON lines or a table. Each figure stands beside a reference: one measured in the same run, or for itu
+    published requirements. An interrupted `methods` goes on where it was when started again with the same folder.
     """
     from scenarios.bench import run_benchmark
 
-    run_benchmark(name, typer.echo)
+    run_benchmark(name, typer.echo, out)
 
 
 def _print_run(path: Path, summary: Mapping[str, Any], network: NetworkKpis | None) -> None:

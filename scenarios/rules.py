@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from channel.errors import UserError
 from channel.layout import ExplicitPlacement
+from ran.learning.adapters import rank_problems
+from ran.learning.algorithms.fmgda import objective_problems
+from ran.learning.engines import engine_problems
+from ran.learning.freezing import freezing_problems
+from ran.learning.hierarchy import hierarchy_problems
+from ran.learning.models import model_problems
+from ran.learning.partition.partition import column_problem
 from ran.learning.tasks import Digits, ImageClassification, Task, TextClassification
 from ran.learning.tasks.digits import TEST_PER_CLASS
 from ran.learning.transport import TRANSPORTS
@@ -35,6 +42,8 @@ def broken_rules(scenario: Scenario) -> Iterator[Broken]:
     yield from _layers(scenario)
     yield from _sampled_losses(scenario)
     yield from _table(scenario)
+    yield from _learning(scenario)
+    yield from _lossy_learning(scenario)
 
 
 def _carrier(scenario: Scenario) -> Iterator[Broken]:
@@ -83,6 +92,49 @@ def _verbs(scenario: Scenario) -> Iterator[Broken]:
             ("learning", "transport"),
             f"{transport.name} cannot {algorithm.needs}, which {algorithm.name} needs; choose {' or '.join(able)}",
         )
+
+
+def _learning(scenario: Scenario) -> Iterator[Broken]:
+    """What one part of the learning cannot do with another, each part's own rules."""
+    learning, ues = scenario.learning, scenario.ues
+    algorithm, adapter = learning.algorithm, learning.adapter
+    classes = {device.device_class for device in ues.devices or (ues.device,)}
+    num_classes = 10 if isinstance(learning.task, Digits) else 0 if learning.task.kind == "causal_lm" else None
+    found: dict[str, Sequence[str | None]] = {
+        "model": model_problems(learning.model, learning.task.kind, adapter.name),
+        "partition": [column_problem(learning.partition, learning.task)],
+        "participation": learning.participation.num_ues_problems(ues.count),
+        "adapter": rank_problems(adapter, algorithm, classes),
+        "hierarchy": hierarchy_problems(learning.hierarchy, algorithm, scenario.sites.layout.num_cells),
+        "freezing": freezing_problems(
+            learning.freezing, algorithm, adapter.name, learning.engine.name, learning.hierarchy.name
+        ),
+        "engine": engine_problems(
+            learning.engine, learning.model, adapter, algorithm, device=scenario.device, num_clients=ues.count
+        ),
+        "algorithm": objective_problems(algorithm, num_classes) if num_classes is not None else [],
+    }
+    for section, problems in found.items():
+        yield from (_placed(("learning", section), problem) for problem in problems if problem)
+
+
+def _placed(where: tuple[str | int, ...], problem: str) -> Broken:
+    """Return the problem at the field that it begins with in backticks, else at ``where``."""
+    field, colon, rest = problem.partition("`: ")
+    return ((*where, field[1:]), rest) if colon and field.startswith("`") else (where, problem)
+
+
+def _lossy_learning(scenario: Scenario) -> Iterator[Broken]:
+    """What RLC UM may not lose: values that are sent once, or that stand for something else than themselves."""
+    if _payload_mode(scenario) == "am" or not scenario.learning.transport.uses_radio:
+        return
+    learning, remedy = scenario.learning, "set the learning slice's rlc_mode to am"
+    if learning.algorithm.name == "fedkseed":
+        yield ("learning", "algorithm"), f"a lost seed index of fedkseed is another seed; {remedy}"
+    if learning.algorithm.name == "streaming_diloco":
+        yield ("learning", "algorithm"), f"streaming_diloco sends every fragment once, and RLC UM may lose it; {remedy}"
+    if learning.freezing.name != "none":
+        yield ("learning", "freezing"), f"frozen layers are sent once, and RLC UM may lose them; {remedy}"
 
 
 def _placement(scenario: Scenario) -> Iterator[Broken]:
@@ -146,13 +198,17 @@ def _layers(scenario: Scenario) -> Iterator[Broken]:
 
 def _sampled_losses(scenario: Scenario) -> Iterator[Broken]:
     """What a stretch of ``flow`` moves on arrives whole: losses in it would not reach the payload."""
-    mac, rlc = scenario.mac, scenario.traffic.rlc
-    mode = mac.slices[LEARNING_SLICE].rlc_mode or rlc.mode if LEARNING_SLICE in mac.slices else rlc.mode
-    if mac.fidelity.mode == "flow" and mode == "um":
+    if scenario.mac.fidelity.mode == "flow" and _payload_mode(scenario) == "um":
         yield (
             ("mac", "fidelity", "mode"),
             "flow does not show which bytes RLC UM loses; set it to slot, or the learning slice's rlc_mode to am",
         )
+
+
+def _payload_mode(scenario: Scenario) -> str:
+    """Return the RLC mode of the learning payloads."""
+    slices, mode = scenario.mac.slices, scenario.traffic.rlc.mode
+    return slices[LEARNING_SLICE].rlc_mode or mode if LEARNING_SLICE in slices else mode
 
 
 def _table(scenario: Scenario) -> Iterator[Broken]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,8 @@ from scenarios.run_directory import RunDirectory, provenance
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
     from ran.learning.federation import Federation, FederationState
+    from ran.learning.learner import Evaluation
     from ran.metrics.kpis import NetworkKpis
     from ran.metrics.slot_trace import SlotTraceWriter
     from ran.metrics.summary import RunSummary
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from scenarios.schema import Scenario
 
     Watch = Callable[["NetworkState", "StepReport"], None]
-
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,9 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
 
     ``watch`` is called with the network's state and the report of every slot.
     """
-    from ran.learning.learner import Learner
     from ran.learning.federation import Federation
+    from ran.learning.learner import Learner
+    from ran.nodes import memory_problem
     from ran.simulation import Simulation
     from scenarios.build import build_world
 
@@ -100,33 +99,38 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
     learner = Learner(
         task=learning.task, model=learning.model, adapter=learning.adapter, partition=learning.partition,
         algorithm=learning.algorithm, num_clients=scenario.ues.count, seed=scenario.seed, device=scenario.device,
-        threads=learning.threads,
+        threads=learning.threads, engine=learning.engine, freezing=learning.freezing,
+        device_classes=[device.device_class for device in world.devices],
     )  # fmt: skip
+    if problem := memory_problem(world.devices, learner.training_bytes()):
+        raise UserError(f"ues.device: {problem}")
     return Federation(
         Simulation(world, watch), learner, learning.algorithm, learning.transport, learning.participation,
-        round_deadline_s=learning.round_deadline_s or math.inf,
+        learning.round_deadline_s or math.inf, learning.hierarchy, learning.freezing,
     )  # fmt: skip
 
 
 def _execute(scenario: Scenario, directory: RunDirectory, quiet: bool) -> FinishedRun:
+    from ran.learning.learner import Evaluation
     from scenarios.progress import open_progress
 
     trace = _RoundTraces(directory) if scenario.report.slot_trace else None
     with directory.timed("set-up"):
         federation = build_federation(scenario, trace.append if trace else None)
-        state = _start(federation, directory)
+        # Before any layer is frozen, in a resumed run too.
         zero_shot = federation.learner.zero_shot().accuracy
+        state = _start(federation, directory)
     if directory.checkpoint is None:
         directory.append_event(_start_event(federation, zero_shot))
     rounds = scenario.learning.rounds
-    with _resumable(directory), open_progress(rounds, quiet=quiet, done=state.round) as progress:
+    progress_of = open_progress(rounds, quiet=quiet, done=state.round)
+    with _resumable(directory), closing(federation.learner), progress_of as progress:
         _run_rounds(federation, state, rounds, directory, progress, trace)
-        central = float("nan")
+        central = Evaluation(math.nan, math.nan)
         if scenario.learning.central == "compare":
             progress.stage("central baseline")
             with directory.timed("central baseline"):
-                *_, last = federation.learner.central(rounds)
-                central = last.accuracy
+                *_, central = federation.learner.central(rounds)
         progress.stage("figures")
         return _finish(scenario, federation, state, directory, zero_shot, central)
 
@@ -162,6 +166,7 @@ def _start_event(federation: Federation, zero_shot: float) -> dict[str, Any]:
         "time_s": 0.0,
         "event": "start",
         "zero_shot_accuracy": zero_shot,
+        "engine": learner.trainer.title,
         "cells_m": federation.simulation.world.geometry.cell_position_m[:, :2],
         "partition": learner.partition_counts,
         "class_names": learner.class_names,
@@ -182,7 +187,7 @@ def _start(federation: Federation, directory: RunDirectory) -> FederationState:
 
     state = FederationState.start(federation)
     if directory.checkpoint is not None:
-        state.restore(directory.checkpoint.arrays)
+        state.restore(federation, directory.checkpoint.arrays)
     return state
 
 
@@ -197,7 +202,7 @@ def _run_rounds(
     from ran.learning.round import run_round
 
     world = federation.simulation.world
-    while state.round < rounds:
+    while state.round < rounds and _anybody(federation, state, directory):
         with directory.timed("rounds"), trace.round(state.round + 1, world) if trace else nullcontext():
             result = run_round(federation, state, progress.stage)
         for event in result.events:
@@ -206,9 +211,23 @@ def _run_rounds(
         progress.round_done(result.record)
 
 
+def _anybody(federation: Federation, state: FederationState, directory: RunDirectory) -> bool:
+    """Return whether a UE can take part now or later; without one the run ends early, and says so in its log."""
+    from ran.learning.round import candidates_of
+
+    if math.isfinite(federation.participation.resumes_s(candidates_of(federation, state))):
+        return True
+    if state.round == 0:
+        raise UserError(
+            "learning.participation: no UE is ever there; give its availability a UE, or ues.device a battery"
+        )
+    directory.append_event({"time_s": state.clock_s, "event": "no_ues_left", "round": state.round})
+    return False
+
+
 def _finish(
     scenario: Scenario, federation: Federation, state: FederationState, directory: RunDirectory,
-    zero_shot: float, central: float,
+    zero_shot: float, central: Evaluation,
 ) -> FinishedRun:  # fmt: skip
     from ran.metrics.summary import summarise
 
@@ -216,7 +235,8 @@ def _finish(
         federation.learner.save(state.server.model, path)
     summary = summarise(
         directory.rounds, directory.ues, name=scenario.name, seed=scenario.seed, num_ues=scenario.ues.count,
-        zero_shot_accuracy=zero_shot, central_accuracy=central,
+        zero_shot_accuracy=zero_shot, central_accuracy=central.accuracy,
+        central_test_loss=central.loss,
     )  # fmt: skip
     directory.write_summary(summary)
     network = _write_network(federation, state.network, directory) if scenario.traffic.flows else None

@@ -22,9 +22,23 @@ from channel.quantities import (
 from ran.energy import GnbPower
 from ran.fidelity import Fidelity
 from ran.handover import Handover
-from ran.learning import ADAPTERS, ALGORITHMS, MODELS, PARTICIPATIONS, PARTITIONS, TASKS, TRANSPORTS
+from ran.learning import (
+    ADAPTERS,
+    ALGORITHMS,
+    ENGINES,
+    FREEZINGS,
+    HIERARCHIES,
+    MODELS,
+    PARTICIPATIONS,
+    PARTITIONS,
+    TASKS,
+    TRANSPORTS,
+)  # fmt: skip
 from ran.learning.adapters import Adapter
 from ran.learning.algorithms.algorithm import Algorithm
+from ran.learning.engines import Engine
+from ran.learning.freezing import Freezing
+from ran.learning.hierarchy import Hierarchy
 from ran.learning.models import Model
 from ran.learning.participation import Participation
 from ran.learning.partition import Partition
@@ -35,7 +49,7 @@ from ran.mac.harq import Harq
 from ran.mac.link_adaptation import LinkAdaptation
 from ran.mac.scheduler import Scheduler
 from ran.mac.slicing import Slice
-from ran.nodes import DeviceProfile
+from ran.nodes import DeviceProfile, DeviceShare
 from ran.numerology import Overhead
 from ran.phy.mimo import Mimo
 from ran.phy.power_control import PowerControl
@@ -96,6 +110,9 @@ class UesSettings(Settings):
     noise_figure_db: NoiseFigureDb = 9.0
     antenna: UeArray = UeArray()
     device: DeviceProfile = DeviceProfile()
+    devices: tuple[DeviceShare, ...] = Field(
+        default=(), max_length=100, description="kinds of devices and their shares, instead of device alike for all"
+    )
 
 
 class MacSettings(Settings):
@@ -137,7 +154,10 @@ class LearningSettings(Settings):
     partition: Annotated[Partition, PARTITIONS.field()] = PARTITIONS.get("dirichlet")()
     algorithm: Annotated[Algorithm, ALGORITHMS.field()] = ALGORITHMS.get("fedavg")()
     participation: Annotated[Participation, PARTICIPATIONS.field()] = PARTICIPATIONS.get("all")()
+    hierarchy: Annotated[Hierarchy, HIERARCHIES.field()] = HIERARCHIES.get("flat")()
+    freezing: Annotated[Freezing, FREEZINGS.field()] = FREEZINGS.get("none")()
     transport: Annotated[Transport, TRANSPORTS.field()] = TRANSPORTS.get("digital")()
+    engine: Annotated[Engine, ENGINES.field()] = ENGINES.get("auto")()
     central: Literal["compare", "skip"] = Field(
         default="compare", description="compare: also fine-tune centrally with as many sample passes"
     )

@@ -1,12 +1,18 @@
 """Learning as traffic and computation carried by the network; importing a part here registers it."""
 
+from ran.learning import small_models  # noqa: F401 - registers them
 from ran.learning.adapters import ADAPTERS
 from ran.learning.algorithms import ALGORITHMS
+from ran.learning.engines import ENGINES
+from ran.learning.freezing import FREEZINGS
 from ran.learning.hierarchy import HIERARCHIES
 from ran.learning.models import MODELS
-from ran.learning.participation import PARTICIPATIONS
+from ran.learning.participation import AVAILABILITIES, PARTICIPATIONS
 from ran.learning.partition import PARTITIONS
 from ran.learning.tasks import TASKS
 from ran.learning.transport import TRANSPORTS
 
-__all__ = ["ADAPTERS", "ALGORITHMS", "HIERARCHIES", "MODELS", "PARTICIPATIONS", "PARTITIONS", "TASKS", "TRANSPORTS"]
+__all__ = [
+    "ADAPTERS", "ALGORITHMS", "AVAILABILITIES", "ENGINES", "FREEZINGS", "HIERARCHIES", "MODELS", "PARTICIPATIONS",
+    "PARTITIONS", "TASKS", "TRANSPORTS",
+]  # fmt: skip

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ran.learning.algorithms.algorithm import Server, part, prefixed
+from ran.learning.freezing import Freezing, Frozen, NoFreezing, without
 from ran.learning.hierarchy import Edge, Flat, Hierarchy, overall
 from ran.learning.history import no_history
 from ran.learning.participation import Everyone, Participation
+from ran.nodes import empty_batteries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import Algorithm, Arrays
     from ran.learning.learner import Learner
     from ran.learning.transport.transport import Transport
-    from ran.simulation import NetworkState, Simulation
+    from ran.network import NetworkState
+    from ran.simulation import Simulation
 
-_MODEL, _SERVER, _MEMORY, _NETWORK, _EDGE = "model", "server", "memory", "network", "edge"
+_MODEL, _SERVER, _MEMORY, _NETWORK, _EDGE, _FROZEN = "model", "server", "memory", "network", "edge", "frozen"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,22 @@ class Federation:
     participation: Participation = field(default_factory=Everyone)
     round_deadline_s: float = math.inf
     hierarchy: Hierarchy = field(default_factory=Flat)
+    freezing: Freezing = field(default_factory=NoFreezing)
+
+    def active(self, server: Server) -> Server:
+        """Return the server without the layers that are frozen."""
+        layers = self.learner.frozen
+        if layers is None or not layers.depth:
+            return server
+        names = layers.names()
+        return replace(server, model=without(server.model, names), memory=without(server.memory, names))
+
+    def newly_frozen(self, state: FederationState, depth: int) -> Arrays:
+        """Return the final values of the frozen layers after the first ``depth``, which a UE has already."""
+        layers = self.learner.frozen
+        if layers is None:
+            return {}
+        return {name: state.server.model[name] for name in sorted(layers.names(since=depth))}
 
 
 @dataclass
@@ -48,6 +67,8 @@ class FederationState:
         clock_s: virtual time.
         network: the network.
         edges: the servers that aggregate; ``server`` itself where there is one.
+        frozen: which layers are frozen.
+        depths: how many frozen layers each UE has the final values of, int64 [num_ues].
     """
 
     server: Server
@@ -55,11 +76,9 @@ class FederationState:
     history: NDArray[Any]
     clock_s: float
     network: NetworkState
-    edges: list[Edge] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Let the one server aggregate where no edges are given."""
-        self.edges = self.edges or [Edge(self.server)]
+    edges: list[Edge]
+    frozen: Frozen
+    depths: NDArray[np.int64]
 
     @staticmethod
     def start(federation: Federation) -> FederationState:
@@ -74,6 +93,8 @@ class FederationState:
             clock_s=0.0,
             network=network,
             edges=federation.hierarchy.start(server, algorithm, learner.num_samples, cells, simulation.world.num_cells),
+            frozen=federation.freezing.start(len(learner.frozen.groups) if learner.frozen else 0),
+            depths=np.zeros(len(learner.num_samples), np.int64),
         )
 
     @property
@@ -94,10 +115,11 @@ class FederationState:
         for ue, memory in self.memories.items():
             arrays |= prefixed(f"{_MEMORY}/{ue}", memory)
         plain = {"round": np.array(self.round), "clock_s": np.array(self.clock_s), "history": self.history}
-        return arrays | plain | prefixed(_NETWORK, self.network.arrays())
+        frozen = {"depth": np.array(self.frozen.depth), "norms": self.frozen.norms, "depths": self.depths}
+        return arrays | plain | prefixed(_FROZEN, frozen) | prefixed(_NETWORK, self.network.arrays())
 
-    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take over what ``arrays`` returned."""
+    def restore(self, federation: Federation, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over what ``arrays`` returned; the federation's learner freezes what was frozen."""
         edges, number = [part(f"{_EDGE}/{index}", arrays) for index in range(len(self.edges))], int(arrays["round"])
         self.conclude(
             [Edge(Server(part(_MODEL, edge), part(_SERVER, edge), number), float(edge["weight"])) for edge in edges]
@@ -106,3 +128,12 @@ class FederationState:
         self.memories = {int(ue): part(ue, memories) for ue in {name.split("/")[0] for name in memories}}
         self.clock_s, self.history = float(arrays["clock_s"]), arrays["history"]
         self.network.restore(part(_NETWORK, arrays))
+        frozen: dict[str, Any] = part(_FROZEN, arrays)  # type: ignore[assignment]
+        self.frozen, self.depths = Frozen(int(frozen["depth"]), frozen["norms"]), frozen["depths"]
+        if federation.learner.frozen:
+            federation.learner.frozen.freeze(self.frozen.depth, self.server.model)
+
+
+def exhausted_ues(federation: Federation, state: FederationState) -> frozenset[int]:
+    """Return the UEs whose battery is empty."""
+    return empty_batteries(federation.simulation.world.devices, state.history["energy_j"].tolist())

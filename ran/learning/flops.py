@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,12 @@ def forward_flops(module: Any, inputs: Mapping[str, torch.Tensor]) -> int:
 
     Normalisations, activations and other element-wise operations are not counted.
     """
+    return flops_of(lambda: module(**inputs))
+
+
+def flops_of(compute: Callable[[], object]) -> int:
+    """Return the FLOPs of what ``compute`` does."""
     # The fused attention kernel of the CPU is unknown to the counter; its mathematical form is two matrix products.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        module(**inputs)
+        compute()
     return int(counter.get_total_flops())

@@ -143,10 +143,16 @@ def without(arrays: Arrays, names: AbstractSet[str]) -> Arrays:
     return {name: array for name, array in arrays.items() if name not in names and name.split("/")[-1] not in names}
 
 
-def freezing_problems(freezing: Freezing, algorithm: Algorithm, adapter: str) -> list[str]:
-    """Return a sentence where an algorithm or an adapter leaves nothing to freeze."""
+def freezing_problems(
+    freezing: Freezing, algorithm: Algorithm, adapter: str, engine: str = "auto", hierarchy: str = "flat"
+) -> list[str]:
+    """Return a sentence where the algorithm, adapter, engine or hierarchy of that name leaves nothing to freeze."""
     if isinstance(freezing, NoFreezing):
         return []
+    if engine not in ("auto", "sequential"):
+        return [f"engine {engine} does not know frozen layers; set learning.engine to auto"]
+    if hierarchy != "flat":
+        return ["a frozen layer has one value for all, but gNBs have models of their own; set learning.hierarchy: flat"]
     if algorithm.name in ("flora", "fedkseed"):
         return [
             f"{algorithm.name} sends the change of the whole model in every round, so no layer can be left out; set "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from channel.seeding import Key, stream, stream_key
 from ran.learning.algorithms.algorithm import descend
 from ran.learning.engines import Assignment, Auto, Workplace
 from ran.learning.flops import TRAINING_OVER_FORWARD, forward_flops
+from ran.learning.freezing import NoFreezing, without
+from ran.learning.frozen_layers import FrozenLayers
 from ran.learning.memory import OPTIMIZER_STATE, training_bytes
 from ran.learning.partition import class_counts
 from ran.learning.tasks.network import Network, check_fit, load_base, name_base
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from ran.learning.adapters import Adapter
     from ran.learning.algorithms.algorithm import Algorithm, Arrays, ClientUpdate
     from ran.learning.engines import Engine, Trainer
+    from ran.learning.freezing import Freezing
+    from ran.learning.frozen_prefix import FrozenPrefix
     from ran.learning.models import Model
     from ran.learning.partition import Partition
     from ran.learning.tasks.task import Samples, Task
@@ -71,14 +75,25 @@ class _NetworkProblem:
     network: Network
     samples: _Samples
     rows: NDArray[np.int64]
+    initial: Arrays
     flops_per_sample: float
+    forward_flops_per_sample: float
+    prefix: FrozenPrefix | None = None
 
     @property
     def num_samples(self) -> int:
         return len(self.rows)
 
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of every sample, [num_samples]."""
+        return self.samples.labels.cpu().numpy()[self.rows]
+
     def load(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
         self.network.load(arrays)
+
+    def merge(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        self.network.merge(arrays)
 
     def read(self) -> Arrays:
         return self.network.read()
@@ -89,7 +104,8 @@ class _NetworkProblem:
     def loss(self, batch: NDArray[np.int64]) -> torch.Tensor:
         rows = torch.from_numpy(self.rows[batch]).to(self.samples.labels.device)
         inputs = {name: values[rows] for name, values in self.samples.inputs.items()}
-        logits: torch.Tensor = self.network.module(**inputs).logits
+        output = self.prefix(self.rows[batch], inputs) if self.prefix else self.network.module(**inputs)
+        logits: torch.Tensor = output.logits
         return cross_entropy(logits, self.samples.labels[rows], "mean")
 
 
@@ -124,6 +140,8 @@ class Learner:
         device: str = "cpu",
         threads: int = 1,
         engine: Engine = Auto(),
+        freezing: Freezing = NoFreezing(),
+        device_classes: Sequence[str] = (),
     ) -> None:
         self.algorithm = algorithm
         self._engine = engine
@@ -146,8 +164,11 @@ class Learner:
             check_fit(base.config, task.kind, tuple(next(iter(one_sample.values())).shape[1:]))
             self._network = adapter.attach(base)
             self._network.module.to(self._device).eval()
-            self._flops_per_sample = TRAINING_OVER_FORWARD * float(forward_flops(self._network.module, one_sample))
+            self._forward_flops = float(forward_flops(self._network.module, one_sample))
+            freezes = not isinstance(freezing, NoFreezing)
+            self.frozen = FrozenLayers(self._network, one_sample, freezing) if freezes else None
         self._initial = self._network.read()
+        self._device_classes = device_classes or [""] * num_clients
         self.num_samples = [len(rows) for rows in self._rows]
         self.partition_counts = (
             class_counts(self._rows, train.labels, len(data.class_names))
@@ -166,8 +187,10 @@ class Learner:
         return sum(parameter.numel() for parameter in self._network.module.parameters())
 
     def training_bytes(self) -> int:
-        """Return the memory that the largest client's training takes on its device."""
+        """Return the memory that the largest client's training takes on its device; without gradients, its weights."""
         algorithm = self.algorithm
+        if not algorithm.takes_gradients:
+            return 4 * self.num_parameters
         has_momentum = algorithm.optimizer == "sgd" and algorithm.momentum > 0
         with self._stage("memory"):
             return training_bytes(
@@ -181,13 +204,33 @@ class Learner:
         """Return the trainable arrays of the global model before the first round."""
         return {name: array.copy() for name, array in self._initial.items()}
 
+    def shape_of(self, client: int) -> Arrays:
+        """Return the trainable arrays of one client before the first round, in its own ranks: not to be changed."""
+        return self._adapter.fitted(self._initial, client, self._device_classes[client])
+
     def train(self, client: int, received: Arrays, round_index: int, memory: Arrays | None = None) -> ClientUpdate:
         """Return what ``client`` makes of the broadcast in round ``round_index``, given what it remembers."""
-        with self._stage("dropout", round_index, client):
-            if not self._network.module.training:
-                self._network.module.train()
-            order = stream(self._seed, "batch order", round_index, client)
-            return self.algorithm.client_step(received, self._problem(self._rows[client]), order, memory or {})
+        return self.train_each([Assignment(client, received, memory or {})], round_index)[0]
+
+    def train_each(self, assignments: Sequence[Assignment], round_index: int) -> list[ClientUpdate]:
+        """Return the updates of clients that are trained one after another, in order."""
+        # Drawn for all at once: between trainings, which fill the processor's caches, this code would take ten times
+        # as long.
+        keys = [("dropout", round_index, each.client) for each in assignments]
+        seeds = [stream_key(self._seed, *key) for key in keys]
+        orders = [stream(self._seed, "batch order", round_index, each.client) for each in assignments]
+        updates = []
+        with self._stage("dropout", round_index):
+            self._network.module.train()
+            for each, seed, order in zip(assignments, seeds, orders, strict=True):
+                self._reseed(seed)
+                problem = self._problem_of(each.client, each.memory)
+                if self.frozen is None:
+                    updates.append(self.algorithm.client_step(each.received, problem, order, each.memory))
+                    continue
+                update = self.algorithm.client_step(each.received, problem, order, self.frozen.own(each.memory))
+                updates.append(self.frozen.concluded(update, problem.prefix))
+        return updates
 
     def train_many(
         self, clients: Sequence[int], received: Sequence[Arrays], round_index: int, memories: Sequence[Arrays | None]
@@ -211,8 +254,8 @@ class Learner:
         """What an engine trains with."""
         return Workplace(
             self._kind, self.class_names, self._model, self._adapter, self.algorithm, self._seed, self._threads,
-            self._network, self._train.inputs, self._train.labels, self._rows, self._flops_per_sample, self.train,
-            self._stage,
+            self._network, self._train.inputs, self._train.labels, self._rows,
+            TRAINING_OVER_FORWARD * self._forward_flops, self.train_each, self._stage,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -223,21 +266,42 @@ class Learner:
 
     def evaluate(self, arrays: Arrays) -> Evaluation:
         """Return accuracy and loss of the model with ``arrays`` on the whole test set."""
-        with self._stage("evaluation"):
-            self._network.load(arrays)
-            self._network.module.eval()
-            right, loss = 0, 0.0
-            is_text = self._test.labels.ndim == 2
-            size = max(1, EVALUATION_TOKENS // self._test.labels.shape[1]) if is_text else EVALUATION_BATCH
-            with torch.inference_mode():
-                for start in range(0, len(self._test), size):
-                    part = slice(start, start + size)
-                    inputs = {name: values[part] for name, values in self._test.inputs.items()}
-                    logits, labels = self._network.module(**inputs).logits, self._test.labels[part]
-                    right += int((logits.argmax(dim=-1) == labels).sum())
-                    loss += float(cross_entropy(logits, labels, "sum"))
-            count = int((self._test.labels != IGNORED).sum())
+        right, loss = 0, 0.0
+        for logits, labels in self._answers(arrays):
+            right += int((logits.argmax(dim=-1) == labels).sum())
+            loss += float(cross_entropy(logits, labels, "sum"))
+        count = int((self._test.labels != IGNORED).sum())
         return Evaluation(accuracy=right / count, loss=loss / count)
+
+    def evaluate_own(self, client: int, arrays: Arrays) -> float:
+        """Return the accuracy on test samples in the mix of classes that a client holds: sum_c share_c accuracy_c.
+
+        Classes without a test sample are left out; of a language model it is the accuracy on the whole test set.
+        """
+        if not self.class_names:
+            return self.evaluate(arrays).accuracy
+        right = torch.cat([logits.argmax(dim=-1) == labels for logits, labels in self._answers(arrays)])
+        labels, length = self._test.labels.cpu().numpy(), len(self.class_names)
+        there = np.bincount(labels, minlength=length)
+        hits = np.bincount(labels, weights=right.cpu().numpy(), minlength=length)
+        shares = self.partition_counts[client] * (there > 0)
+        return float((shares * hits / np.maximum(there, 1)).sum() / shares.sum())
+
+    def own_memory(self, memory: Arrays) -> Arrays:
+        """Return what of a client's memory is the algorithm's."""
+        return self.frozen.own(memory) if self.frozen else memory
+
+    def _answers(self, arrays: Arrays) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield logits and labels of the test set, batch by batch."""
+        is_text = self._test.labels.ndim == 2
+        size = max(1, EVALUATION_TOKENS // self._test.labels.shape[1]) if is_text else EVALUATION_BATCH
+        with self._stage("evaluation"), torch.inference_mode():
+            self._load(arrays)
+            self._network.module.eval()
+            for start in range(0, len(self._test), size):
+                part = slice(start, start + size)
+                inputs = {name: values[part] for name, values in self._test.inputs.items()}
+                yield self._network.module(**inputs).logits, self._test.labels[part]
 
     def zero_shot(self) -> Evaluation:
         """Return the evaluation before any fine-tuning; with a freshly drawn classifier that is near chance."""
@@ -247,9 +311,12 @@ class Learner:
         """Yield, round by round, what central fine-tuning reaches: the yardstick of the federation.
 
         The clients' data in one place; the same initial arrays, optimiser settings and batch size; as many sample
-        passes in a round as the clients make together. Unlike theirs, the optimiser keeps its state throughout.
+        passes in a round as the clients make together. Unlike theirs, the optimiser keeps its state throughout, no
+        layer is frozen, and every step is along a gradient, also where clients know nothing but losses.
         """
-        problem = self._problem(np.arange(len(self._train)))
+        if self.frozen:
+            self.frozen.thaw()
+        problem = self._problem(np.arange(len(self._train)), self._initial)
         optimizer = self.algorithm.new_optimizer(problem.parameters())
         arrays = self.initial()
         for round_index in range(rounds):
@@ -262,12 +329,29 @@ class Learner:
 
     def save(self, arrays: Arrays, directory: Path) -> None:
         """Write the adapter with ``arrays`` in PEFT's own format (other adapters: the network in Hugging Face's)."""
-        self._network.load(arrays)
+        self._load(arrays)
         self._network.save(directory)
         name_base(directory, self._model)
 
-    def _problem(self, rows: NDArray[np.int64]) -> _NetworkProblem:
-        return _NetworkProblem(self._network, self._train, rows, self._flops_per_sample)
+    def _load(self, arrays: Arrays) -> None:
+        """Load a global model; the network has the values of frozen layers already."""
+        self._network.load({name: arrays[name] for name in self._network.trainable})
+
+    def _problem(self, rows: NDArray[np.int64], initial: Arrays) -> _NetworkProblem:
+        forward = self._forward_flops
+        return _NetworkProblem(self._network, self._train, rows, initial, TRAINING_OVER_FORWARD * forward, forward)
+
+    def _problem_of(self, client: int, memory: Arrays) -> _NetworkProblem:
+        problem, frozen = self._problem(self._rows[client], self.shape_of(client)), self.frozen
+        if frozen is None:
+            return problem
+        return replace(
+            problem,
+            initial=without(problem.initial, frozen.names()),
+            flops_per_sample=frozen.flops_per_sample,
+            forward_flops_per_sample=frozen.forward_flops_per_sample,
+            prefix=frozen.prefix(client, memory),
+        )
 
     def _pooled_batches(self, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
         """Yield shuffled epochs over all samples, cut off after as many passes as the clients make in a round."""
@@ -289,9 +373,12 @@ class Learner:
         """Run the body with the learner's threads and torch's random state drawn from a named stream."""
         devices = [self._device] if self._device.type == "cuda" else []
         with torch_threads(self._threads), torch.random.fork_rng(devices):
-            # Not torch.manual_seed: for every kind of accelerator that is not in use it would note down a stack trace.
-            torch.default_generator.manual_seed(stream_key(self._seed, *key))
-            if devices:
-                with torch.cuda.device(self._device):
-                    torch.cuda.manual_seed(stream_key(self._seed, *key))
+            self._reseed(stream_key(self._seed, *key))
             yield
+
+    def _reseed(self, seed: int) -> None:
+        # Not torch.manual_seed: for every kind of accelerator that is not in use it would note down a stack trace.
+        torch.default_generator.manual_seed(seed)
+        if self._device.type == "cuda":
+            with torch.cuda.device(self._device):
+                torch.cuda.manual_seed(seed)

@@ -24,7 +24,8 @@ def activation_bytes(module: Any, inputs: Mapping[str, torch.Tensor]) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in seen:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        # An output that its own node kept would hold the graph for ever.
+        return tensor.detach()
 
     # The graph holds what it was given until the block ends, so no address is used twice.
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ran.energy import compute_energy_j, compute_time_s
+from ran.learning.algorithms.algorithm import zeros
+from ran.learning.federation import exhausted_ues
+from ran.learning.freezing import change_norms
 from ran.learning.history import remember
+from ran.learning.messages import Downlink
 from ran.learning.participation import Candidates
 from ran.learning.payload import encode, restore
+from ran.learning.round_events import round_events
 from ran.metrics.records import RoundRecord, UeRecord
-from ran.metrics.round_metrics import round_record, ue_records
-from ran.simulation import Exchange, Transfer
+from ran.metrics.round_metrics import Trained, round_record, ue_records
+from ran.simulation import Transfer
 
 if TYPE_CHECKING:
-    from ran.learning.algorithms.algorithm import Algorithm, Arrays, ClientUpdate
+    from ran.learning.algorithms.algorithm import Arrays, ClientUpdate
     from ran.learning.federation import Federation, FederationState
     from ran.learning.hierarchy import Backhaul, Edge
-    from ran.learning.learner import Evaluation
     from ran.simulation import Delivery
 
 
@@ -31,6 +34,7 @@ class LocalTraining:
     ue: int
     update: ClientUpdate
     payload: bytes
+    received: Arrays
     received_s: float
     done_s: float
     energy_j: float
@@ -53,54 +57,57 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
     """Run one synchronous round; ``state`` moves to the next.
 
     The model of a UE's edge (see ``ran.learning.hierarchy``; by default all have the same) goes down to every
-    participant. Each trains as soon as it has it, for as long as its processor takes; it sends
-    its update as soon as it is done, though not before the last download has ended. The edge averages what
-    arrives; a UE whose link failed either way has no part in it. Where RLC UM lost packets, a UE fills the gaps of the
-    model with its values before the first round, and the edge those of an update with zeros. At the end the
-    edges may meet at the cloud.
+    participant. Each trains as soon as it has it, for as long as its processor takes; it sends its update as soon
+    as it is done, though not before the last download has ended. The edge averages what arrives. A UE that vanished, or
+    whose link failed either way, has no part in it; the round ends no sooner than a vanished UE's training would have.
+    Where RLC UM lost packets, a UE fills the gaps of the model with its values before the first round, and the edge
+    those of an update with zeros. At the end the edges may meet at the cloud, and layers may be frozen. A round waits
+    for the first UE that can take part; if none ever comes back, it is empty.
     """
-    learner, algorithm, transport = federation.learner, federation.algorithm, federation.transport
-    start_s = state.clock_s
-    chosen = federation.participation.select(_candidates(federation, state))
+    learner, transport, participation = federation.learner, federation.transport, federation.participation
+    candidates = _wait(federation, state)
+    start_s, deadline_s = state.clock_s, state.clock_s + federation.round_deadline_s
+    chosen = participation.select(candidates)
     home = federation.hierarchy.edge_of(state.network.serving_cell[0])
 
     announce("downlink")
-    models = {index: encode(algorithm.broadcast(state.edges[index].server)) for index in set(home[chosen].tolist())}
-    deadline_s = start_s + federation.round_deadline_s
-    broadcast = [Transfer(ue, "downlink", models[home[ue]], start_s, deadline_s) for ue in chosen]
+    downlink = Downlink.of(federation, state, chosen, home)
+    broadcast = [Transfer(ue, "downlink", downlink.payloads[ue], start_s, deadline_s) for ue in chosen]
     down = transport.deliver(federation.simulation, state.network, broadcast)
 
     announce("training")
-    known = algorithm.broadcast(replace(algorithm.start(learner.initial(), learner.num_samples), round=state.round))
-    trained = [
-        _train(federation, state, delivery.ue, restore(delivery.payload, delivery.gaps, known), delivery.done_s)
-        for delivery in down.deliveries
-        if delivery.payload is not None
-    ]
+    trained = _train(federation, state, downlink, down.deliveries)
+    vanished = participation.drops(candidates, {local.ue: local.done_s for local in trained})
 
     announce("uplink")
-    reports = [Transfer(local.ue, "uplink", local.payload, local.done_s, deadline_s) for local in trained]
+    sent = [local for local in trained if local.ue not in vanished]
+    reports = [Transfer(local.ue, "uplink", local.payload, local.done_s, deadline_s) for local in sent]
     up = transport.deliver(federation.simulation, state.network, reports)
 
     announce("aggregation")
-    arrived = [(local, delivery) for local, delivery in zip(trained, up.deliveries, strict=True) if delivery.payload]
+    arrived = [(local, back) for local, back in zip(sent, up.deliveries, strict=True) if back.payload is not None]
     edges = [
-        _merge(algorithm, edge, [pair for pair in arrived if home[pair[0].ue] == index])
+        _merged(federation, edge, [pair for pair in arrived if home[pair[0].ue] == index])
         for index, edge in enumerate(state.edges)
     ]
-    edges, backhaul = federation.hierarchy.conclude(edges)
+    before, (edges, backhaul) = state.server.model, federation.hierarchy.conclude(edges)
     state.conclude(edges)
-    for local in trained:
-        state.memories[local.ue] = local.update.memory
+    _remember(federation, state, trained, vanished, {local.ue for local, _ in arrived})
     remember(state.history, state.round, start_s, arrived)
-    evaluation = learner.evaluate(state.server.model)
+    _freeze(federation, state, before)
 
-    radio_end_s = max(down.end_s, up.end_s, start_s)
+    radio_end_s = max([down.end_s, up.end_s, start_s, *(local.done_s for local in trained if local.ue in vanished)])
     state.clock_s = radio_end_s + backhaul.duration_s
-    return _result(federation, state, start_s, radio_end_s, down, trained, up, backhaul, evaluation)
+    done = Trained(trained, vanished, learner.evaluate(state.server.model), _personal(federation, state, trained))
+    ues = ue_records(federation.simulation, state.network, state.round, down, done, up)
+    for row in ues:
+        state.history["energy_j"][row.ue] += row.transmit_energy_j + row.receive_energy_j + row.compute_energy_j
+    record = round_record(federation.simulation, state, (start_s, radio_end_s), ues, done, down, up, backhaul)
+    return RoundResult(record, ues, round_events(record, radio_end_s, down, done, up, backhaul), backhaul)
 
 
-def _candidates(federation: Federation, state: FederationState) -> Candidates:
+def candidates_of(federation: Federation, state: FederationState) -> Candidates:
+    """Return what there is to choose participants by now."""
     simulation = federation.simulation
     return Candidates(
         num_samples=federation.learner.num_samples,
@@ -109,88 +116,83 @@ def _candidates(federation: Federation, state: FederationState) -> Candidates:
         round=state.round,
         clock_s=state.clock_s,
         seed=simulation.world.seeds[0],
+        exhausted=exhausted_ues(federation, state),
     )
 
 
-def _merge(algorithm: Algorithm, edge: Edge, arrived: Sequence[tuple[LocalTraining, Delivery]]) -> Edge:
-    """Return the edge with the updates that arrived, lost values being zero."""
-    updates = [
-        restore(delivery.payload, delivery.gaps, zeros_like(local.update.arrays))
-        for local, delivery in arrived
-        if delivery.payload
-    ]
-    return edge.merged(algorithm, updates, [local.update.report for local, _ in arrived])
-
-
-def zeros_like(arrays: Arrays) -> Arrays:
-    """Return zeros of the same names, shapes and dtypes."""
-    return {name: np.zeros_like(array) for name, array in arrays.items()}
+def _wait(federation: Federation, state: FederationState) -> Candidates:
+    """Let the clock run to the first moment at which a UE can take part, if there is one, and return the candidates."""
+    candidates = candidates_of(federation, state)
+    resumes_s = federation.participation.resumes_s(candidates)
+    if math.isfinite(resumes_s):
+        state.clock_s = max(state.clock_s, resumes_s)
+    return replace(candidates, clock_s=state.clock_s)
 
 
 def _train(
-    federation: Federation, state: FederationState, ue: int, received: Arrays, received_s: float
-) -> LocalTraining:
-    device = federation.simulation.world.device
-    update = federation.learner.train(ue, received, state.round, state.memories.get(ue))
-    return LocalTraining(
-        ue=ue,
-        update=update,
-        payload=encode(update.arrays),
-        received_s=received_s,
-        done_s=received_s + compute_time_s(device, update.flops),
-        energy_j=compute_energy_j(device, update.flops),
-    )
+    federation: Federation, state: FederationState, downlink: Downlink, deliveries: Sequence[Delivery]
+) -> list[LocalTraining]:
+    """Let every UE that was reached train on what it received."""
+    reached = [delivery for delivery in deliveries if delivery.payload is not None]
+    received = [downlink.received(delivery, federation, state) for delivery in reached]
+    ues = [delivery.ue for delivery in reached]
+    memories = [state.memories.get(ue) for ue in ues]
+    updates = federation.learner.train_many(ues, received, state.round, memories)
+    devices = federation.simulation.world.devices
+    return [
+        LocalTraining(
+            ue=delivery.ue,
+            update=update,
+            payload=encode(update.arrays),
+            received=arrays,
+            received_s=delivery.done_s,
+            done_s=delivery.done_s + compute_time_s(devices[delivery.ue], update.flops),
+            energy_j=compute_energy_j(devices[delivery.ue], update.flops),
+        )
+        for delivery, arrays, update in zip(reached, received, updates, strict=True)
+    ]
 
 
-def _result(
+def _merged(federation: Federation, edge: Edge, arrived: Sequence[tuple[LocalTraining, Delivery]]) -> Edge:
+    """Return the edge with the updates that arrived, lost values being zero; frozen layers stay as they are."""
+    updates = [
+        restore(delivery.payload or b"", delivery.gaps, zeros(local.update.arrays)) for local, delivery in arrived
+    ]
+    active = replace(edge, server=federation.active(edge.server))
+    merged = active.merged(federation.algorithm, updates, [local.update.report for local, _ in arrived])
+    return replace(merged, server=replace(merged.server, model=edge.server.model | merged.server.model))
+
+
+def _remember(
     federation: Federation,
     state: FederationState,
-    start_s: float,
-    radio_end_s: float,
-    down: Exchange,
-    trained: list[LocalTraining],
-    up: Exchange,
-    backhaul: Backhaul,
-    evaluation: Evaluation,
-) -> RoundResult:
-    number = state.round
-    ues = ue_records(federation.simulation, state.network, number, down, trained, up)
-    record = round_record(federation.simulation, number, start_s, radio_end_s, ues, trained, down, up, evaluation)
-    record = replace(record, end_s=state.clock_s)
-    events = _events(number, start_s, state.clock_s, down, trained, up, record)
-    if backhaul.duration_s > 0.0:
-        sent = {"uplink_bytes": backhaul.uplink_bytes, "downlink_bytes": backhaul.downlink_bytes}
-        events.insert(-1, {"time_s": radio_end_s, "event": "cloud_average", "round": number, **sent})
-    return RoundResult(record, ues, events, backhaul)
-
-
-def _events(
-    round_index: int,
-    start_s: float,
-    end_s: float,
-    down: Exchange,
-    trained: list[LocalTraining],
-    up: Exchange,
-    record: RoundRecord,
-) -> list[dict[str, object]]:
-    events: list[dict[str, object]] = [{"time_s": start_s, "event": "round_start", "round": round_index}]
-    for exchange in (down, up):
-        for delivery in exchange.deliveries:
-            size = len(delivery.payload) if delivery.payload is not None else 0
-            row = {"round": round_index, "ue": delivery.ue, "direction": delivery.direction}
-            events.append({"time_s": delivery.start_s, "event": "transfer_start", **row})
-            outcome = "transfer_done" if delivery.payload is not None else "radio_link_failure"
-            events.append({"time_s": delivery.done_s, "event": outcome, **row, "payload_bytes": size})
+    trained: Sequence[LocalTraining],
+    vanished: Collection[int],
+    arrived: Collection[int],
+) -> None:
+    """Keep what the UEs remember: a UE that vanished nothing of this round, others as their algorithm wants."""
+    kept = arrived if federation.algorithm.keeps == "delivered" else {local.ue for local in trained} - set(vanished)
     for local in trained:
-        row = {"round": round_index, "ue": local.ue, "num_steps": local.update.num_steps}
-        events.append({"time_s": local.received_s, "event": "training_start", **row})
-        events.append({"time_s": local.done_s, "event": "training_done", **row, "flops": local.update.flops})
-    end = {"time_s": end_s, "event": "round_end", "round": round_index}
-    events.append({**end, "participants": record.participants, "test_accuracy": record.test_accuracy})
-    return sorted(events, key=_time_s)
+        if local.ue in kept:
+            state.memories[local.ue] = local.update.memory
 
 
-def _time_s(event: dict[str, object]) -> float:
-    time_s = event["time_s"]
-    assert isinstance(time_s, float)
-    return time_s
+def _freeze(federation: Federation, state: FederationState, before: Arrays) -> None:
+    """Freeze the layers that the rule says have settled, with the values that they have now."""
+    layers, model = federation.learner.frozen, state.server.model
+    if layers is None:
+        return
+    norms = change_norms(before, model, layers.groups)
+    state.frozen = federation.freezing.advance(state.frozen, state.round, norms)
+    layers.freeze(state.frozen.depth, model)
+
+
+def _personal(federation: Federation, state: FederationState, trained: Sequence[LocalTraining]) -> dict[int, float]:
+    """Return the accuracy of the participants' own models, where the algorithm has such, by UE."""
+    learner, found = federation.learner, dict[int, float]()
+    for local in trained:
+        memory = learner.own_memory(state.memories.get(local.ue, {}))
+        model = federation.algorithm.personal(memory, local.received)
+        if model is not None:
+            found[local.ue] = learner.evaluate_own(local.ue, model)
+    return found

@@ -149,18 +149,20 @@ def _direction(network: Network, state: NetworkState, start: Start, way: Directi
         share=time_share(world.numerology, way),
         num_prbs=world.numerology.num_prbs,
         slots=sum(usable[slot % len(kinds)] for slot in range(start.slot, state.slot)),
-        ue_energy_j=float(_ue_energy_j(network, tally, way).sum()),
+        ue_energy_j=float(_ue_energy_j(network, np.indices(tally.shape)[0], tally, way).sum()),
         gnb_energy_j=world.gnb_power.energy_j(active_s, radiated_j),
     )
 
 
-def _ue_energy_j(network: Network, tally: NDArray[Any], way: Direction) -> NDArray[np.float64]:
-    """Return the energy of transmitting or receiving, of the shape of ``tally``."""
-    device, symbol_s = network.world.device, network.plan.symbol_s
+def _ue_energy_j(network: Network, ue: NDArray[np.int64], tally: NDArray[Any], way: Direction) -> NDArray[np.float64]:
+    """Return the energy of transmitting or receiving, given counts and the UE that each of them is of, [...]."""
+    devices, symbol_s = network.world.devices, network.plan.symbol_s
     active_s, radiated_j = tally["active_symbols"] * symbol_s, tally["radiated_w_symbols"] * symbol_s
     spent_j = [
-        receive_energy_j(device, active) if way == "downlink" else transmit_energy_j(device, active, radiated)
-        for active, radiated in zip(active_s.flat, radiated_j.flat, strict=True)
+        receive_energy_j(devices[index], active)
+        if way == "downlink"
+        else transmit_energy_j(devices[index], active, radiated)
+        for index, active, radiated in zip(ue.flatten().tolist(), active_s.flat, radiated_j.flat, strict=True)
     ]
     return np.array(spent_j, np.float64).reshape(tally.shape)
 
@@ -212,7 +214,7 @@ def _bearers(network: Network, state: NetworkState, start: Start, way: Direction
         "delay_mean_s": _ratio(delay["delay_sum_s"], delay["delivered"]),
         "late_packets": delay["late"],
         "lost_bytes": tally["lost_bytes"],
-        "energy_j": _ue_energy_j(network, tally, way),
+        "energy_j": _ue_energy_j(network, ue, tally, way),
     } | {name: counts[ue] for name, counts in moved.items()}
 
 

@@ -16,11 +16,16 @@ class RoundRecord:
     compute_s: float
     uplink_s: float
     participants: int
+    vanished: int
     train_loss: float
     test_loss: float
     test_accuracy: float
+    test_perplexity: float
+    own_accuracy: float
     downlink_payload_bytes: int
     uplink_payload_bytes: int
+    backhaul_downlink_bytes: int
+    backhaul_uplink_bytes: int
     downlink_air_bits: int
     uplink_air_bits: int
     downlink_airtime_s: float
@@ -52,6 +57,7 @@ class UeRecord:
     cell: int
     num_samples: int
     train_loss: float
+    own_accuracy: float
     downlink_payload_bytes: int
     uplink_payload_bytes: int
     downlink_done_s: float

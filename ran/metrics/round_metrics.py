@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,29 @@ from ran.metrics.records import RoundRecord, UeRecord
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ran.learning.federation import FederationState
+    from ran.learning.hierarchy import Backhaul
     from ran.learning.learner import Evaluation
     from ran.learning.round import LocalTraining
     from ran.network import NetworkState
     from ran.simulation import Delivery, Exchange, Simulation
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the training of a round came to.
+
+    Attributes:
+        updates: of every UE that was reached.
+        vanished: UEs that trained but never reported.
+        evaluation: of the new global model.
+        own_accuracy: of the participants' personal models on data like their own, by UE, where they have such.
+    """
+
+    updates: Sequence[LocalTraining]
+    vanished: Collection[int]
+    evaluation: Evaluation
+    own_accuracy: Mapping[int, float]
 
 
 def _ratio(numerator: float, denominator: float) -> float:
@@ -35,12 +55,12 @@ def ue_records(
     state: NetworkState,
     round_index: int,
     down: Exchange,
-    trained: Sequence[LocalTraining],
+    trained: Trained,
     up: Exchange,
 ) -> list[UeRecord]:
     """Return one row per UE; NaN where it did not get that far."""
     world, symbol_s = simulation.world, simulation.plan.symbol_s
-    local = {item.ue: item for item in trained}
+    local = {item.ue: item for item in trained.updates}
     sent = {delivery.ue: delivery for delivery in up.deliveries}
     rows = []
     for received in down.deliveries:
@@ -56,6 +76,7 @@ def ue_records(
                 cell=cell,
                 num_samples=mine.update.num_samples if mine else 0,
                 train_loss=mine.update.train_loss if mine else float("nan"),
+                own_accuracy=trained.own_accuracy.get(ue, float("nan")),
                 downlink_payload_bytes=_size(received),
                 uplink_payload_bytes=_size(back),
                 downlink_done_s=received.done_s,
@@ -68,9 +89,9 @@ def ue_records(
                 downlink_bler=_ratio(float(d["first_errors"]), float(d["blocks"])),
                 uplink_bler=_ratio(float(u["first_errors"]), float(u["blocks"])),
                 transmit_energy_j=transmit_energy_j(
-                    world.device, float(u["active_symbols"]) * symbol_s, float(u["radiated_w_symbols"]) * symbol_s
+                    world.devices[ue], float(u["active_symbols"]) * symbol_s, float(u["radiated_w_symbols"]) * symbol_s
                 ),
-                receive_energy_j=receive_energy_j(world.device, float(d["active_symbols"]) * symbol_s),
+                receive_energy_j=receive_energy_j(world.devices[ue], float(d["active_symbols"]) * symbol_s),
                 compute_energy_j=mine.energy_j if mine else 0.0,
                 x_m=float(position[0]),
                 y_m=float(position[1]),
@@ -86,37 +107,43 @@ def _size(delivery: Delivery | None) -> int:
 
 def round_record(
     simulation: Simulation,
-    round_index: int,
-    start_s: float,
-    end_s: float,
+    state: FederationState,
+    radio_s: tuple[float, float],
     ues: Sequence[UeRecord],
-    trained: Sequence[LocalTraining],
+    trained: Trained,
     down: Exchange,
     up: Exchange,
-    evaluation: Evaluation,
+    backhaul: Backhaul,
 ) -> RoundRecord:
-    """Return the row of a round."""
+    """Return the row of the round that ``state`` has just concluded, given when its radio part began and ended."""
+    start_s, end_s = radio_s
+    evaluation, own = trained.evaluation, list(trained.own_accuracy.values())
     d, u = down.downlink, up.uplink
-    samples = sum(item.update.num_samples for item in trained)
-    loss = sum(item.update.num_samples * item.update.train_loss for item in trained)
+    samples = sum(item.update.num_samples for item in trained.updates)
+    loss = sum(item.update.num_samples * item.update.train_loss for item in trained.updates)
     down_payload = sum(row.downlink_payload_bytes for row in ues)
     up_payload = sum(row.uplink_payload_bytes for row in ues)
-    compute_done_s = max((item.done_s for item in trained), default=down.end_s)
+    compute_done_s = max((item.done_s for item in trained.updates), default=down.end_s)
     active_s = down.cell_active_s + up.cell_active_s
     down_used_hz_s, up_used_hz_s = resource_hz_s(simulation, d), resource_hz_s(simulation, u)
     return RoundRecord(
-        round=round_index,
+        round=state.round,
         start_s=start_s,
-        end_s=end_s,
+        end_s=state.clock_s,
         downlink_s=down.end_s - start_s,
         compute_s=max(0.0, compute_done_s - down.end_s),
         uplink_s=max(0.0, end_s - max(compute_done_s, down.end_s)),
         participants=sum(row.uplink_payload_bytes > 0 for row in ues),
+        vanished=len(trained.vanished),
         train_loss=_ratio(loss, samples),
         test_loss=evaluation.loss,
         test_accuracy=evaluation.accuracy,
+        test_perplexity=evaluation.perplexity,
+        own_accuracy=_ratio(sum(own), len(own)),
         downlink_payload_bytes=down_payload,
         uplink_payload_bytes=up_payload,
+        backhaul_downlink_bytes=backhaul.downlink_bytes,
+        backhaul_uplink_bytes=backhaul.uplink_bytes,
         downlink_air_bits=int(d["air_bits"].sum()),
         uplink_air_bits=int(u["air_bits"].sum()),
         downlink_airtime_s=down.downlink_airtime_s,
@@ -136,5 +163,5 @@ def round_record(
         ue_transmit_energy_j=sum(row.transmit_energy_j for row in ues),
         ue_receive_energy_j=sum(row.receive_energy_j for row in ues),
         ue_compute_energy_j=sum(row.compute_energy_j for row in ues),
-        gnb_energy_j=simulation.world.gnb_power.energy_j(active_s, down.radiated_j),
+        gnb_energy_j=float(simulation.world.gnb_power.energy_j(active_s, down.radiated_j)),
     )

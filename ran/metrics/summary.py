@@ -16,6 +16,8 @@ class RunSummary:
     """The content of ``summary.json``. Times are virtual; totals run over all rounds, energies over all UEs.
 
     Attributes:
+        own_accuracy: of the UEs' personal models, each when it last took part, on test data in its own mix of classes;
+            NaN where the algorithm makes none.
         accuracy_ratio_to_central: final over central accuracy; NaN (null in the file) where central was skipped.
         time_to_90_percent_s: when test accuracy first reached 90 % of the final one (0 if untrained it already had).
         downlink_se_bit_s_hz: delivered payload bits over bandwidth times time of the resource blocks used, all rounds.
@@ -35,6 +37,9 @@ class RunSummary:
     central_accuracy: float
     accuracy_ratio_to_central: float
     final_test_loss: float
+    final_test_perplexity: float
+    central_test_loss: float
+    own_accuracy: float
     virtual_time_s: float
     time_to_90_percent_s: float
     downlink_s: float
@@ -42,6 +47,8 @@ class RunSummary:
     uplink_s: float
     downlink_payload_bytes: int
     uplink_payload_bytes: int
+    backhaul_downlink_bytes: int
+    backhaul_uplink_bytes: int
     downlink_air_bits: int
     uplink_air_bits: int
     downlink_airtime_s: float
@@ -66,6 +73,7 @@ class RunSummary:
 TOTALS = (
     "downlink_s", "compute_s", "uplink_s",
     "downlink_payload_bytes", "uplink_payload_bytes", "downlink_air_bits", "uplink_air_bits",
+    "backhaul_downlink_bytes", "backhaul_uplink_bytes",
     "downlink_airtime_s", "uplink_airtime_s", "downlink_prb_slots", "uplink_prb_slots",
     "harq_retransmissions", "rlc_retransmitted_bytes",
     "ue_transmit_energy_j", "ue_receive_energy_j", "ue_compute_energy_j", "gnb_energy_j",
@@ -81,6 +89,7 @@ def summarise(
     num_ues: int,
     zero_shot_accuracy: float,
     central_accuracy: float = math.nan,
+    central_test_loss: float = math.nan,
 ) -> RunSummary:
     """Return the summary of a run, also of one with no round yet (its accuracy is then the untrained model's).
 
@@ -92,6 +101,7 @@ def summarise(
         num_ues: UEs of the scenario, whether they took part or not.
         zero_shot_accuracy: accuracy of the base model before any training.
         central_accuracy: accuracy of the same fine-tuning in one place; NaN where it was not done.
+        central_test_loss: its loss.
     """
     totals: dict[str, Any] = {column: sum(getattr(row, column) for row in rounds) for column in TOTALS}
     ue_energy_j = _energy_by_ue(ues)
@@ -101,6 +111,8 @@ def summarise(
         rounds=len(rounds),
         ues=num_ues,
         **_learnt(rounds, zero_shot_accuracy, central_accuracy),
+        central_test_loss=central_test_loss,
+        own_accuracy=_last_own_accuracy(ues),
         virtual_time_s=rounds[-1].end_s if rounds else 0.0,
         downlink_se_bit_s_hz=_pooled(rounds, "downlink_se_bit_s_hz", "downlink_resource_hz_s"),
         uplink_se_bit_s_hz=_pooled(rounds, "uplink_se_bit_s_hz", "uplink_resource_hz_s"),
@@ -123,8 +135,14 @@ def _learnt(rounds: Sequence[RoundRecord], zero_shot_accuracy: float, central_ac
         "central_accuracy": central_accuracy,
         "accuracy_ratio_to_central": accuracy[-1] / central_accuracy if central_accuracy > 0 else math.nan,
         "final_test_loss": rounds[-1].test_loss if rounds else math.nan,
+        "final_test_perplexity": rounds[-1].test_perplexity if rounds else math.nan,
         "time_to_90_percent_s": _time_to(0.9 * accuracy[-1], rounds, zero_shot_accuracy),
     }
+
+
+def _last_own_accuracy(ues: Sequence[UeRecord]) -> float:
+    last = {row.ue: row.own_accuracy for row in ues if math.isfinite(row.own_accuracy)}
+    return sum(last.values()) / len(last) if last else math.nan
 
 
 def _energy_by_ue(ues: Sequence[UeRecord]) -> dict[int, float]:

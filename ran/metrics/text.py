@@ -59,16 +59,20 @@ def count(number: int, noun: str) -> str:
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the fields of a ``RunSummary`` as labelled lines: accuracy, time, radio, energy."""
     s = summary
+    own, backhaul = s["own_accuracy"], s["backhaul_downlink_bytes"] + s["backhaul_uplink_bytes"]
     ue_energy_j = s["ue_transmit_energy_j"] + s["ue_receive_energy_j"] + s["ue_compute_energy_j"]
     return [
         ("accuracy, federated", f"{percent(s['final_accuracy'])} after {count(s['rounds'], 'round')}"),
         ("accuracy, central", percent(s["central_accuracy"])),
         ("federated / central", percent(s["accuracy_ratio_to_central"])),
         ("accuracy, zero-shot", percent(s["zero_shot_accuracy"])),
+        *([("accuracy, personal", f"{percent(own)} on each UE's own mix")] if math.isfinite(own) else []),
+        ("test loss", f"federated {_loss(s['final_test_loss'])}, central {_loss(s['central_test_loss'])}"),
         ("virtual time", duration(s["virtual_time_s"])),
         ("  spent on", _parts(s, "{}_s", ("downlink", "compute", "uplink"), duration)),
         ("  to 90 % of accuracy", duration(s["time_to_90_percent_s"])),
         ("payload", _parts(s, "{}_payload_bytes", ("downlink", "uplink"), _bytes)),
+        *([("backhaul", _parts(s, "backhaul_{}_bytes", ("downlink", "uplink"), _bytes))] if backhaul else []),
         ("sent on the air", _parts(s, "{}_air_bits", ("downlink", "uplink"), lambda bits: _bytes(bits / 8))),
         ("air time", _parts(s, "{}_airtime_s", ("downlink", "uplink"), duration)),
         ("spectral efficiency", _parts(s, "{}_se_bit_s_hz", ("downlink", "uplink"), _bit_s_hz)),
@@ -83,6 +87,10 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _parts(summary: Mapping[str, Any], column: str, parts: tuple[str, ...], text: Callable[[float], str]) -> str:
     return ", ".join(f"{part} {text(summary[column.format(part)])}" for part in parts)
+
+
+def _loss(nats: float) -> str:
+    return f"{nats:.3f} (perplexity {math.exp(min(nats, 700.0)):.3g})" if math.isfinite(nats) else "-"
 
 
 def _bytes(number: float) -> str:

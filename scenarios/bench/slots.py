@@ -67,7 +67,7 @@ class CachedWorld:
             radio=Radio(
                 38.0, 23.0, LinkAdaptation(), Harq(), PowerControl(), Rlc(), interfering_cells=interfering_cells
             ),
-            device=DeviceProfile(), gnb_power=GnbPower(),
+            devices=[DeviceProfile()] * self.num_ues, gnb_power=GnbPower(),
         )  # fmt: skip
         self.snapshot = self._snapshot(geometry, seed, place)
         self.plan = SlotPlan.of(self.world)

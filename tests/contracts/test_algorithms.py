@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from channel.seeding import stream
 from ran.learning.algorithms import ALGORITHMS, Algorithm
 from ran.learning.algorithms.algorithm import weighted_mean
 from ran.learning.federation import FederationState
+from ran.learning.freezing import Frozen
+from ran.learning.hierarchy import Edge
 from ran.learning.history import no_history
 from ran.learning.payload import decode, encode
 from tests.ran.learning.algorithms.problems import Fleet, Perceptron, Quadratic
@@ -154,8 +157,14 @@ def test_state_survives_a_checkpoint(name):
     fleet.round([0, 1])
     fleet.round([1, 2])
     resumed = network_fleet(name)
-    states = [FederationState(each.server, each.memories, no_history(4), 0.0, NoNetwork()) for each in (fleet, resumed)]
-    states[1].restore(copy.deepcopy(states[0].arrays()))
+    states = [
+        FederationState(
+            each.server, each.memories, no_history(4), 0.0, NoNetwork(), [Edge(each.server)],
+            Frozen(0, np.zeros(0)), np.zeros(4, np.int64),
+        )
+        for each in (fleet, resumed)
+    ]  # fmt: skip
+    states[1].restore(SimpleNamespace(learner=SimpleNamespace(frozen=None)), copy.deepcopy(states[0].arrays()))
     resumed.server, resumed.memories = states[1].server, states[1].memories
     for each in (fleet, resumed):
         each.round([1, 3])

@@ -80,7 +80,7 @@ def small_world(
     world = World(
         numerology=grid, geometry=geometry, channel=Rayleigh(), seeds=seeds, scheduler=SCHEDULERS.get(scheduler)(),
         radio=radio or default_radio(),
-        device=DeviceProfile(), gnb_power=GnbPower(), slices=slices or {LEARNING: Slice(share=1.0)},
+        devices=[DeviceProfile()] * ues, gnb_power=GnbPower(), slices=slices or {LEARNING: Slice(share=1.0)},
     )  # fmt: skip
     serving = np.repeat(np.arange(cells, dtype=np.int32), ues_per_cell)
     gains = []

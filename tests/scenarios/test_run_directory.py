@@ -301,5 +301,5 @@ def test_rows_come_back_exactly_and_every_column_is_described(tmp_path: Path) ->
 
 def test_a_table_of_another_version_is_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "r.parquet", schema_of(UeRecord).empty_table())
-    with pytest.raises(UserError, match="no column compute_s, downlink_air_bits"):
+    with pytest.raises(UserError, match="no column backhaul_downlink_bytes, backhaul_uplink_bytes, compute_s"):
         read_table(tmp_path / "r.parquet", RoundRecord)

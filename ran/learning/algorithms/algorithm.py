@@ -139,6 +139,10 @@ class Algorithm(Component):
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]]
+    keeps: ClassVar[Literal["always", "delivered"]] = "always"
+    """When a client remembers: whenever it trained, or only if its update arrived, where the server must agree."""
+    takes_gradients: ClassVar[bool] = True
+    """Whether clients differentiate their loss, which takes memory for gradients and activations."""
     mixes_ranks: ClassVar[bool] = False
     """Whether clients may train LoRA factors of different ranks."""
 
@@ -293,15 +297,10 @@ def descend(
 
 def weighted_mean(updates: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
     """Return sum_k w_k u_k / sum_k w_k by name, summed and kept in double precision."""
-    import numpy as np
-
     assert len(updates) == len(weights) > 0
     total = float(sum(weights))
-    pairs = list(zip(updates, weights, strict=True))
-    return {
-        name: sum(weight / total * update[name].astype(np.float64) for update, weight in pairs)  # type: ignore[misc]
-        for name in updates[0]
-    }
+    terms = [(weight / total, update) for update, weight in zip(updates, weights, strict=True)]
+    return {name: _total(name, terms) for name in updates[0]}  # type: ignore[misc]
 
 
 def add(model: Arrays, step: Arrays, scale: float = 1.0) -> Arrays:
@@ -313,19 +312,32 @@ def combine(like: Arrays, *terms: tuple[float, Arrays]) -> Arrays:
     """Return sum_j s_j a_j of terms (s_j, a_j) by name, in double precision, then in the dtypes of ``like``."""
     import numpy as np
 
-    (first, start), *others = terms
-
-    def total(name: str) -> NDArray[np.float64]:
-        others_here = (scale * arrays[name].astype(np.float64) for scale, arrays in others)
-        return sum(others_here, start=first * start[name].astype(np.float64))
-
     # Where arrays have no dimensions NumPy's sum is a scalar; parameters stay arrays.
-    return {name: np.asarray(total(name), array.dtype) for name, array in like.items()}
+    return {name: np.asarray(_total(name, terms), array.dtype) for name, array in like.items()}
+
+
+def _total(name: str, terms: Sequence[tuple[float, Arrays]]) -> NDArray[np.float64]:
+    """Return sum_j s_j a_j of one array in double precision, with no more than two arrays of it at a time."""
+    import numpy as np
+
+    total: NDArray[np.float64] | None = None
+    for scale, arrays in terms:
+        term = arrays[name].astype(np.float64)
+        term *= scale
+        if total is None:
+            total = term
+        else:
+            total += term
+    assert total is not None
+    return total
 
 
 def difference(after: Arrays, before: Arrays) -> Arrays:
-    """Return after - before by name, in the dtypes of ``before``."""
-    return combine(before, (1.0, after), (-1.0, before))
+    """Return after - before by name, rounded once, in the dtypes of ``before``."""
+    import numpy as np
+
+    # Of two arrays of single precision, NumPy's difference is the exact one, rounded: no other precision betters it.
+    return {name: np.asarray(after[name] - array, array.dtype) for name, array in before.items()}
 
 
 def zeros(model: Arrays) -> Arrays:

@@ -41,6 +41,7 @@ class FedDyn(Algorithm):
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]] = "superpose"
+    keeps: ClassVar[Literal["always", "delivered"]] = "delivered"
 
     alpha: float = Field(default=0.1, gt=0, le=1e6, description="weight of the regulariser")
 

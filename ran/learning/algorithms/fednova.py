@@ -22,6 +22,10 @@ class FedNova(Algorithm):
     its K_k steps for sgd, (K - m (1 - m^K) / (1 - m)) / (1 - m) with momentum m. Then no client counts for more by
     stepping more often, and the fixed point for small steps is the optimum. The sum is one superposition with
     weights p_k / a_k. For adamw, which the paper does not treat, a_k is the number of steps.
+
+    With epochs of plain sgd a_k is in proportion to n_k, so that p_k / a_k is the same for all: the update of a client
+    with ten samples counts as much as that of one with a thousand. Where one model fits all clients' samples, FedAvg's
+    fixed point is right too, and nothing is gained.
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]] = "superpose"

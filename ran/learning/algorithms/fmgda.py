@@ -59,6 +59,9 @@ class Fmgda(PlainSgd):
     Without ``objectives`` there is one, all samples, and the method is FedAvg. With ``local_steps`` every
     objective takes as many steps, as in the paper; with epochs the larger groups take more.
     S times FedAvg's uplink; the same FLOPs where the groups split the classes and epochs are counted.
+
+    Groups of classes under one softmax are at odds: training on one alone teaches that the others do not occur. So
+    expect less accuracy than FedAvg's, which minimises the mean loss; the paper's tasks have outputs of their own.
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]] = "superpose"

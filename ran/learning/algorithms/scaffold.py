@@ -33,6 +33,7 @@ class Scaffold(PlainSgd):
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]] = "superpose"
+    keeps: ClassVar[Literal["always", "delivered"]] = "delivered"
 
     server_learning_rate: float = Field(default=1.0, gt=0, le=100, description="factor of the mean update")
 

@@ -26,10 +26,12 @@ class ScaffoldM(PlainSgd):
 
         c_k+ = c_k - c + ((x - y) / (K_k rate) - (1 - beta) g_bar) / beta.
 
-    c and weights are as in scaffold, which beta = 1 is. Three arrays for every parameter go down, two come up.
+    c and weights are as in scaffold, which beta = 1 is. Three arrays for every parameter go down, two come up. As in
+    fedavg_m, g_bar takes some 1 / beta rounds to build up.
     """
 
     needs: ClassVar[Literal["superpose", "deliver"]] = "superpose"
+    keeps: ClassVar[Literal["always", "delivered"]] = "delivered"
 
     beta: float = Field(default=0.1, gt=0, le=1, description="share of the own direction in a step; 1 is scaffold")
     server_learning_rate: float = Field(default=1.0, gt=0, le=100, description="factor of the mean update")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 
 from channel.seeding import stream
 from ran.learning.algorithms.algorithm import Algorithm
@@ -24,6 +23,8 @@ class ZerothOrder(Algorithm):
     ``smoothing`` is epsilon of the slope (f(w + epsilon z) - f(w - epsilon z)) / (2 epsilon) along z ~ N(0, I).
     """
 
+    takes_gradients: ClassVar[bool] = False
+
     optimizer: Literal["sgd"] = "sgd"
     learning_rate: float = Field(default=1e-3, gt=0, le=100)
     smoothing: float = Field(
@@ -34,9 +35,8 @@ class ZerothOrder(Algorithm):
     @classmethod
     def _keeps_no_state(cls, value: object) -> object:
         if value == "adamw":
-            raise PydanticCustomError(
-                "optimizer_state",
-                "adamw keeps moments for every parameter, which zeroth-order steps do not have; set optimizer: sgd",
+            raise ValueError(
+                "adamw keeps moments for every parameter, which zeroth-order steps do not have; set optimizer: sgd"
             )
         return value
 

@@ -42,7 +42,7 @@ class Workplace:
         labels: class indices, or next tokens.
         rows: which of the samples each client holds.
         flops_per_sample: of a forward and a backward pass.
-        train: trains one client, the reference: client, received arrays, round, memory.
+        train: trains clients one after another, the reference: assignments, round.
         stage: the body's threads and random state, by the stream's name.
     """
 
@@ -58,7 +58,7 @@ class Workplace:
     labels: torch.Tensor
     rows: Sequence[NDArray[np.int64]]
     flops_per_sample: float
-    train: Callable[[int, Arrays, int, Arrays], ClientUpdate]
+    train: Callable[[Sequence[Assignment], int], list[ClientUpdate]]
     stage: Callable[..., AbstractContextManager[None]]
 
 

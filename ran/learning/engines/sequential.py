@@ -21,8 +21,7 @@ class SequentialTrainer:
 
     def train(self, assignments: Sequence[Assignment], round_index: int) -> list[ClientUpdate]:
         """Return the updates, in order."""
-        train = self.workplace.train
-        return [train(each.client, each.received, round_index, each.memory) for each in assignments]
+        return self.workplace.train(assignments, round_index)
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""

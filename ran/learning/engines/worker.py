@@ -42,16 +42,15 @@ def read_message(pipe: IO[bytes]) -> bytes | None:
 
 
 def encode_assignment(each: Assignment, round_index: int) -> bytes:
-    """Return an assignment as bytes."""
+    """Return an assignment as bytes, but for what was received, which goes before it unless the worker has it."""
     numbers = {"client": np.array(each.client), "round": np.array(round_index)}
-    return encode(prefixed("received", each.received) | prefixed("memory", each.memory) | numbers)
+    return encode(prefixed("memory", each.memory) | numbers)
 
 
-def decode_assignment(message: bytes) -> tuple[Assignment, int]:
+def decode_assignment(message: bytes, received: Arrays) -> tuple[Assignment, int]:
     """Return the assignment and the round; the inverse of ``encode_assignment``."""
     arrays = decode(message)
-    each = Assignment(int(arrays["client"]), part("received", arrays), part("memory", arrays))
-    return each, int(arrays["round"])
+    return Assignment(int(arrays["client"]), received, part("memory", arrays)), int(arrays["round"])
 
 
 def encode_update(update: ClientUpdate) -> bytes:
@@ -70,10 +69,10 @@ def decode_update(message: bytes) -> ClientUpdate:
     )
 
 
-def answer(learner: Learner, message: bytes) -> bytes:
+def answer(learner: Learner, message: bytes, received: Arrays) -> bytes:
     """Return the update that an assignment comes to, or why there is none."""
     try:
-        each, round_index = decode_assignment(message)
+        each, round_index = decode_assignment(message, received)
         return encode_update(learner.train(each.client, each.received, round_index, each.memory))
     except Exception:
         return FAILED + traceback.format_exc().encode()
@@ -90,8 +89,14 @@ def main(directory: str) -> None:
 
     learner = shared_learner(Path(directory))
     write_message(answers, b"ready")
-    while message := read_message(sys.stdin.buffer):
-        write_message(answers, answer(learner, message))
+    received: Arrays = {}
+    while (broadcast := read_message(sys.stdin.buffer)) is not None:
+        # Most participants start from the same: it comes once, and then an empty message says so.
+        received = decode(broadcast) if broadcast else received
+        message = read_message(sys.stdin.buffer)
+        if message is None:
+            break
+        write_message(answers, answer(learner, message, received))
 
 
 if __name__ == "__main__":

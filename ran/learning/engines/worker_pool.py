@@ -8,6 +8,7 @@ import sys
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -17,11 +18,20 @@ from channel.errors import UserError
 from ran.learning.engines.engine import Assignment, Workplace
 from ran.learning.engines.shared_learner import share
 from ran.learning.engines.worker import FAILED, decode_update, encode_assignment, read_message, write_message
+from ran.learning.payload import encode
 
 if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import ClientUpdate
 
-Worker = subprocess.Popen[bytes]
+Process = subprocess.Popen[bytes]
+
+
+@dataclass
+class Worker:
+    """A worker process, and the encoded broadcast that it has."""
+
+    process: Process
+    has: bytes = b""
 
 
 class WorkerPool:
@@ -35,37 +45,51 @@ class WorkerPool:
         self._passes = [workplace.algorithm.passes(len(rows)) for rows in workplace.rows]
         directory = TemporaryDirectory(prefix="airtune-")
         share(workplace, Path(directory.name))
-        self._workers = [_start(directory.name) for _ in range(number)]
+        processes = [_start(directory.name) for _ in range(number)]
         # Also when the pool is forgotten, or the interpreter ends.
-        self.close = weakref.finalize(self, _end, self._workers, directory)
+        self.close = weakref.finalize(self, _end, processes, directory)
         self._idle: SimpleQueue[Worker] = SimpleQueue()
-        for worker in self._workers:
-            _listen(worker)
-            self._idle.put(worker)
+        self._number = number
+        for process in processes:
+            _listen(process)
+            self._idle.put(Worker(process))
 
     def train(self, assignments: Sequence[Assignment], round_index: int) -> list[ClientUpdate]:
         """Return the updates, in order; raises UserError when a worker has died."""
         # The longest first, so that no worker starts on it when the others are done.
         order = sorted(range(len(assignments)), key=lambda index: -self._passes[assignments[index].client])
-        with ThreadPoolExecutor(len(self._workers)) as threads:
-            made = threads.map(lambda index: self._ask(assignments[index], round_index), order)
-            updates = dict(zip(order, made, strict=True))
+        # What several received is encoded once.
+        received = {id(each.received): each.received for each in assignments}
+        encoded = {key: encode(arrays) for key, arrays in received.items()}
+
+        def ask(index: int) -> ClientUpdate:
+            each = assignments[index]
+            return decode_update(self._ask(encoded[id(each.received)], encode_assignment(each, round_index)))
+
+        # One thread more than there are workers: it has the next message ready when an answer comes.
+        with ThreadPoolExecutor(self._number + 1) as threads:
+            updates = dict(zip(order, threads.map(ask, order), strict=True))
         return [updates[index] for index in range(len(assignments))]
 
-    def _ask(self, each: Assignment, round_index: int) -> ClientUpdate:
+    def _ask(self, received: bytes, message: bytes) -> bytes:
+        """Return the next idle worker's answer."""
         worker = self._idle.get()
+        process = worker.process
         try:
-            assert worker.stdin is not None
-            write_message(worker.stdin, encode_assignment(each, round_index))
-            return decode_update(_listen(worker))
+            assert process.stdin is not None
+            # By identity: bytes that were sent are kept, so no others can be at their address.
+            write_message(process.stdin, b"" if worker.has is received else received)
+            worker.has = received
+            write_message(process.stdin, message)
+            return _listen(process)
         except BrokenPipeError:
-            _listen(worker)
+            _listen(process)
             raise
         finally:
             self._idle.put(worker)
 
 
-def _start(directory: str) -> Worker:
+def _start(directory: str) -> Process:
     # A process of its own, and not a fork of this one, whose threads would be missing in it.
     return subprocess.Popen(
         [sys.executable, "-m", "ran.learning.engines.worker", directory],
@@ -75,7 +99,7 @@ def _start(directory: str) -> Worker:
     )
 
 
-def _listen(worker: Worker) -> bytes:
+def _listen(worker: Process) -> bytes:
     """Return the worker's next answer."""
     assert worker.stdout is not None
     message = read_message(worker.stdout)
@@ -89,7 +113,7 @@ def _listen(worker: Worker) -> bytes:
     return message
 
 
-def _end(workers: Sequence[Worker], directory: TemporaryDirectory[str]) -> None:
+def _end(workers: Sequence[Process], directory: TemporaryDirectory[str]) -> None:
     for worker in workers:
         worker.terminate()
     for worker in workers:

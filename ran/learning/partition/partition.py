@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -57,14 +58,35 @@ class Partition(Component):
                 f"{num_clients} clients with at least {self.min_samples} samples each need {needed} training "
                 f"samples, but the task has {num_samples}; use fewer UEs or lower learning.partition.min_samples"
             )
-        parts = self._split(num_samples, columns, num_clients, rng)
-        for client in range(num_clients):
-            while len(parts[client]) < self.min_samples:
-                donor = int(np.argmax([len(part) for part in parts]))
-                taken = int(rng.integers(len(parts[donor])))
-                parts[client] = np.append(parts[client], parts[donor][taken])
-                parts[donor] = np.delete(parts[donor], taken)
+        parts = _topped_up(self._split(num_samples, columns, num_clients, rng), self.min_samples, rng)
         return [np.sort(part) for part in parts]
+
+
+def _topped_up(
+    parts: Sequence[NDArray[np.int64]], min_samples: int, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Return the parts after each short one, in order, took samples at random from whichever then had most.
+
+    Of several that have most, the first gives. A sample moves in O(log clients) and the shift of what its donor holds.
+    """
+    import numpy as np
+
+    held: dict[int, list[int]] = {}
+
+    def samples(client: int) -> list[int]:
+        if client not in held:
+            held[client] = parts[client].tolist()
+        return held[client]
+
+    # Largest first. Nobody who takes ever has more than min_samples, so nobody who takes ever gives.
+    donors = [(-len(part), client) for client, part in enumerate(parts) if len(part) > min_samples]
+    heapify(donors)
+    for client, part in enumerate(parts):
+        for _ in range(min_samples - len(part)):
+            size, donor = donors[0]
+            samples(client).append(samples(donor).pop(int(rng.integers(-size))))
+            heapreplace(donors, (size + 1, donor))
+    return [np.array(held[client], np.int64) if client in held else part for client, part in enumerate(parts)]
 
 
 PARTITIONS: Registry[Partition] = Registry("partition", Partition)

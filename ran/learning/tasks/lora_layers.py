@@ -45,6 +45,8 @@ class LoraLayers:
         for name, rank in ranks.items():
             layer = self.layers[name]
             layer.r[ADAPTER], layer.scaling[ADAPTER] = rank, layer.lora_alpha[ADAPTER] / rank
+        if not ranks:
+            return  # all of them are frozen
         config = self.module.peft_config[ADAPTER]
         config.r = max(ranks.values())
         own = {name: rank for name, rank in ranks.items() if rank != config.r}

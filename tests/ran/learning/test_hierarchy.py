@@ -32,6 +32,7 @@ class Clients:
 
     algorithm: Algorithm
     problems: list
+    frozen: None = None
 
     @property
     def num_samples(self):
@@ -39,6 +40,16 @@ class Clients:
 
     def initial(self):
         return self.problems[0].initial
+
+    def shape_of(self, client):
+        return self.problems[client].initial
+
+    def own_memory(self, memory):
+        return memory
+
+    def train_many(self, clients, received, round_index, memories):
+        given = zip(clients, received, memories, strict=True)
+        return [self.train(client, arrays, round_index, memory) for client, arrays, memory in given]
 
     def train(self, client, received, round_index, memory=None):
         return self.algorithm.client_step(
@@ -232,7 +243,7 @@ def test_resumes_bit_for_bit():
     given = federation(DiLoCo(local_steps=2), Hierarchical(cloud_every=2), participation=participation)
     state, _ = rounds(given, 3)
     resumed = FederationState.start(given)
-    resumed.restore(copy.deepcopy(state.arrays()))
+    resumed.restore(given, copy.deepcopy(state.arrays()))
     assert resumed.round == 3
     for each in (state, resumed):
         rounds(given, 2, each)

@@ -47,3 +47,15 @@ def test_measuring_leaves_no_gradients():
     module = TwoLayers()
     activation_bytes(module, {"x": torch.ones(1, 4)})
     assert all(each.grad is None for each in module.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.*cuda:UserWarning")
+def test_counting_leaves_no_graph_behind():
+    """Property: a leaf remembers its shape as long as any graph lives; afterwards it takes weights of another one."""
+    module = TwoLayers()
+    activation_bytes(module, {"x": torch.ones(1, 4)})
+    with torch.no_grad():
+        module.first.weight.data, module.first.bias.data = torch.ones(5, 4), torch.ones(5)
+        module.second.weight.data = torch.ones(2, 5)
+    module(torch.ones(1, 4)).logits.sum().backward()
+    assert module.first.weight.grad.shape == (5, 4)

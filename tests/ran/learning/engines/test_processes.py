@@ -16,7 +16,7 @@ from ran.learning.engines import Processes, Sequential
 from ran.learning.engines.engine import Assignment
 from ran.learning.engines.shared_learner import share, shared_learner
 from ran.learning.engines.worker import decode_assignment, encode_assignment
-from ran.learning.payload import encode
+from ran.learning.payload import decode, encode
 from ran.learning.small_models import Cnn
 from tests.ran.learning.conftest import digits_learner
 from tests.ran.learning.engines.fleets import distance, fleet, two_rounds
@@ -37,6 +37,16 @@ def test_updates_are_the_sequential_bits(pool):
     learners = [pool, fleet(SMALL, Scaffold(), Sequential())]
     for ours, reference in two_rounds(learners, [6, 0, 3, 5, 1]):
         assert distance(ours, reference) == 0.0
+
+
+def test_each_participant_starts_from_what_reached_it(pool):
+    """Oracle: the sequential engine, bit by bit, where two models alternate among participants and return later."""
+    reference = fleet(SMALL, Scaffold(), Sequential())
+    first = pool.algorithm.broadcast(pool.algorithm.start(pool.initial(), pool.num_samples))
+    second = {name: array * np.float32(0.5) for name, array in first.items()}
+    for received in ([first, second, first, second, first], [second] * 3 + [first] * 2):
+        ours, theirs = (each.train_many([6, 0, 3, 5, 1], received, 0, [None] * 5) for each in (pool, reference))
+        assert distance(ours, theirs) == 0.0
 
 
 def test_a_failure_in_a_worker_is_told_and_survived(pool):
@@ -75,7 +85,7 @@ def test_assignments_cross_the_pipe_unchanged():
     """Property: decode(encode(x)) is x, also without memory."""
     for memory in ({}, {"a/b": np.arange(3, dtype=np.float64)}):
         each = Assignment(7, {"x/y": np.ones((2, 1), np.float32), "z": np.array(2.5)}, memory)
-        back, index = decode_assignment(encode_assignment(each, 11))
+        back, index = decode_assignment(encode_assignment(each, 11), decode(encode(each.received)))
         assert (back.client, index) == (7, 11)
         assert encode(back.received) == encode(each.received)
         assert encode(back.memory) == encode(memory) if memory else back.memory == {}
@@ -88,11 +98,11 @@ def test_ends_of_workers(pool):
     """
     trainer = pool.trainer
     orphan, killed = (trainer._idle.get() for _ in range(2))
-    folder = Path(orphan.args[-1])
+    folder = Path(orphan.process.args[-1])
     assert folder.is_dir()
-    orphan.stdin.close()
-    assert orphan.wait(timeout=60) == 0
-    os.kill(killed.pid, signal.SIGKILL)
+    orphan.process.stdin.close()
+    assert orphan.process.wait(timeout=60) == 0
+    os.kill(killed.process.pid, signal.SIGKILL)
     trainer._idle.put(killed)
     start = pool.algorithm.broadcast(pool.algorithm.start(pool.initial(), pool.num_samples))
     with pytest.raises(UserError, match=r"exit code -9.*learning\.engine\.workers"):

@@ -1,5 +1,7 @@
 """Every rule that spreads samples over clients."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from channel.errors import UserError
 from ran.learning import PARTITIONS
 from ran.learning.partition import ByColumn, Dirichlet, Quantity, Shards, class_counts, column_problem
+from ran.learning.partition.partition import _topped_up
 from ran.learning.tasks import CausalLm, Digits
 
 DEALING = [name for name in PARTITIONS.names() if name != ByColumn.name]
@@ -76,3 +79,30 @@ def test_words_and_their_indices_are_split_alike():
         by_word = rule.split(60, {"label": words}, 3, np.random.default_rng(4))
         by_index = rule.split(60, {"label": np.arange(60) % 3}, 3, np.random.default_rng(4))
         assert all((one == other).all() for one, other in zip(by_word, by_index, strict=True))
+
+
+@given(
+    sizes=st.lists(st.integers(0, 12), min_size=1, max_size=20), min_samples=st.integers(1, 5), seed=st.integers(0, 99)
+)
+def test_short_clients_are_topped_up_as_if_all_were_counted_each_time(sizes, min_samples, seed):
+    """Oracle: the rule word by word: while a client is short, find who has most, the first of several, and take one."""
+    sizes = [*sizes, (len(sizes) + 1) * min_samples]  # Enough for everybody.
+    bounds = np.cumsum(sizes)[:-1]
+    parts = np.split(np.random.default_rng(seed).permutation(sum(sizes)), bounds)
+    ours, rng = _topped_up(parts, min_samples, np.random.default_rng(seed)), np.random.default_rng(seed)
+    expected = [part.tolist() for part in parts]
+    for part in expected:
+        while len(part) < min_samples:
+            donor = max(expected, key=len)
+            part.append(donor.pop(int(rng.integers(len(donor)))))
+    assert [part.tolist() for part in ours] == expected
+
+
+def test_ten_thousand_uneven_clients_take_seconds():
+    """Oracle: the clock; counting everybody for each of 38,000 missing samples would take over a minute."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 80_000)
+    start_s = time.process_time()
+    parts = Dirichlet(alpha=0.1).split(len(labels), {"label": labels}, 10_000, rng)
+    assert time.process_time() - start_s < 15
+    assert min(map(len, parts)) == 8
