@@ -35,9 +35,10 @@ class AirSettings:
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one UE adds to its cell's mean: float32 values [num_values], their weight, and when they are ready."""
+    """What one UE adds to a cell's mean: float32 values [num_values], their weight, and when they are ready."""
 
     ue: int
+    cell: int
     values: NDArray[np.float32]
     weight: float
     release_s: float
@@ -54,8 +55,10 @@ class CellSum:
         mean: estimate of sum_k w_k x_k, float32 [num_values]; for one-bit schemes the majority's signs
             times ``vote_scale`` and the UEs' mean root mean square.
         kept: share of its symbols that every UE sent, not truncated, [num_ues].
-        unsent: what of its values every UE did not send, float32 [num_ues][num_values]; only where asked for.
-        checked: gain that every UE's check pilots arrived with, over what was planned, [num_ues].
+        unsent: what every UE would have to send yet for the mean to have all of it, float32 [num_ues][num_values]; the
+            UEs' own knowledge, not the gNB's; only where asked for.
+        checked: gain that every UE's check pilots arrived with, over what was expected, [num_ues]; NaN where none did;
+            empty for schemes without channel knowledge.
         suspects: UEs whose gain is off by more than the tolerance and what noise explains.
         nmse: |mean - exact|^2 / |exact|^2, which only a simulation can know.
     """

@@ -89,30 +89,41 @@ def _by_air(
 
     algorithm = federation.algorithm
     like = sent[0].update.arrays
+    edges = federation.hierarchy.edge_of(np.arange(federation.simulation.world.num_cells, dtype=np.int32))
     contributions = []
     for local in sent:
         values = flat(local.update.arrays)
         residual = state.residuals.get(local.ue)
         if residual is not None and len(residual) == len(values):
             values = values + residual
-        contributions.append(Contribution(local.ue, values, algorithm.weight(local.update.report), local.done_s))
-    serving = state.network.serving_cell[0].copy()
+        cell, weight = _cell(local.ue, state, home, edges), algorithm.weight(local.update.report)
+        contributions.append(Contribution(local.ue, cell, values, weight, local.done_s))
     air = transport.superpose(federation.simulation, state.network, contributions, state.round + 1)
     used = [own for own in air.sums if not own.suspects or transport.check == "warn"]
     heard = {ue for own in used for ue in own.ues}
     _accumulate(state, used)
-    weight = {each.ue: each.weight for each in contributions}
+    weights = {each.ue: each.weight for each in contributions}
     return Uplink(
         exchange=air.exchange,
         arrived=[(local, back) for local, back in zip(sent, _in_order(air, sent), strict=True) if local.ue in heard],
-        means=_means(used, like, {int(cell): int(edge) for cell, edge in zip(serving, home, strict=True)}, weight),
+        means=_means(used, like, edges, weights),
         num_values=sum(array.size for array in like.values()) if used else 0,
-        nmse=_nmse(air.sums, weight),
+        nmse=_nmse(air.sums, weights),
         control_bits=air.control_bits,
         pilot_symbols=air.pilot_symbols,
         suspects=tuple(ue for own in air.sums for ue in own.suspects),
         events=_events(air, transport, state.round + 1),
     )
+
+
+def _cell(ue: int, state: FederationState, home: NDArray[np.int32], edges: NDArray[np.int32]) -> int:
+    """Return the cell that a UE's update is summed in: the one that serves it.
+
+    One that has moved to another edge's cell since the round began sends to the edge that it began with, for its update
+    is the difference from that edge's model.
+    """
+    serving = int(state.network.serving_cell[0][ue])
+    return serving if edges[serving] == home[ue] else int(np.flatnonzero(edges == home[ue])[0])
 
 
 def flat(arrays: Arrays) -> NDArray[np.float32]:
@@ -135,14 +146,16 @@ def _in_order(air: AirExchange, sent: Sequence[LocalTraining]) -> list[Delivery]
     return [by_ue[local.ue] for local in sent]
 
 
-def _means(used: Sequence[CellSum], like: Arrays, edges: dict[int, int], weight: dict[int, float]) -> dict[int, Arrays]:
+def _means(
+    used: Sequence[CellSum], like: Arrays, edges: NDArray[np.int32], weights: dict[int, float]
+) -> dict[int, Arrays]:
     """Return the mean of every edge: of its cells' means, by the weights of their UEs."""
     parts: dict[int, list[CellSum]] = {}
     for own in used:
-        parts.setdefault(edges[own.cell], []).append(own)
+        parts.setdefault(int(edges[own.cell]), []).append(own)
     return {
         edge: weighted_mean(
-            [shaped(own.mean, like) for own in mine], [sum(weight[ue] for ue in own.ues) for own in mine]
+            [shaped(own.mean, like) for own in mine], [sum(weights[ue] for ue in own.ues) for own in mine]
         )
         for edge, mine in parts.items()
     }
