@@ -167,6 +167,16 @@ def test_frozen_layers_are_computed_once_a_sample():
         assert flops(first, ue) == pytest.approx(2 * samples * 3 * left + samples * (before - left))
         assert flops(second, ue) == pytest.approx(2 * samples * 3 * left)
         assert left < 0.6 * before
+    first_two = {ue: flops(second, ue) for ue in range(4)}
+    learner.frozen.freeze(3, state.server.model)
+    state.frozen = Frozen(3, state.frozen.norms)
+    third = run_round(federation, state)
+    for ue, samples in enumerate(learner.num_samples):
+        # Activations of two layers are none of three: each sample goes through all three once more.
+        left = learner.frozen.forward_flops_per_sample
+        whole_forward = flops(whole, ue) / (3 * 2 * samples)
+        assert flops(third, ue) == pytest.approx(2 * samples * 3 * left + samples * (whole_forward - left))
+        assert flops(third, ue) != first_two[ue]
 
 
 def test_personal_models_are_reported():
@@ -195,6 +205,6 @@ def test_ranks_follow_the_kind_of_device():
 def test_what_does_not_fit_into_a_device_is_refused_with_the_remedy():
     """Oracle: the sentence; the same device trains without gradients, which need no memory for activations."""
     small = "ues.device={device_class: sensor, memory_bytes: 1000000}"
-    with pytest.raises(UserError, match="lower learning.algorithm.batch_size"):
+    with pytest.raises(UserError, match=r"lower learning\.algorithm\.batch_size"):
         federation_of(small, "learning.adapter=full", "learning.algorithm.batch_size=256")
     federation_of(small, "learning.adapter=full", "learning.algorithm={name: mezo, batch_size: 256}")
