@@ -208,3 +208,13 @@ def test_what_does_not_fit_into_a_device_is_refused_with_the_remedy():
     with pytest.raises(UserError, match=r"lower learning\.algorithm\.batch_size"):
         federation_of(small, "learning.adapter=full", "learning.algorithm.batch_size=256")
     federation_of(small, "learning.adapter=full", "learning.algorithm={name: mezo, batch_size: 256}")
+
+
+def test_the_central_yardstick_freezes_nothing():
+    """Oracle: central fine-tuning of a learner that never froze a layer, bit for bit, after three rounds of it."""
+    federation = federation_of("learning.freezing=schedule")
+    state = FederationState.start(federation)
+    for _ in range(3):
+        run_round(federation, state)
+    assert federation.learner.frozen.depth > 0
+    assert list(federation.learner.central(2)) == list(federation_of().learner.central(2))
