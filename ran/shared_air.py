@@ -97,6 +97,7 @@ class SharedAir:
         key = index, cell, len(places) == len(self.ues)
         if key not in self._known:
             self._known = {known: each for known, each in self._known.items() if known[0] == index}
+            self.simulation.network.forget_before(index)
             snapshot = self.simulation.network.snapshot(self.state, index)
             self._known[key] = self._response(snapshot, cell, places)
         return self._known[key]

@@ -30,7 +30,8 @@ class OverTheAir(Transport):
     Counted besides the payload: pilots of every sounding, statistics on a control channel at one bit a resource
     element, one symbol of check pilots. By these the gNB hears each UE's gain once more after the payload: where it is
     off by more than ``check_tolerance``, the sum is damaged (a phase that slipped, a UE that fell silent or is too
-    loud), and ``check`` says whether it is thrown away or used with a warning in the log.
+    loud), and ``check`` says whether it is thrown away or used with a warning in the log. Schemes without channel
+    knowledge are not checked: nobody knows with which gain their UEs should arrive.
     """
 
     verbs: ClassVar[frozenset[str]] = frozenset({"superpose"})

@@ -1,4 +1,4 @@
-"""Updates as symbols: normalisation, packing, scrambling, interleaving, and what a truncated UE keeps for later."""
+"""Updates as symbols: normalisation, packing, scrambling, interleaving."""
 
 from __future__ import annotations
 
@@ -135,20 +135,6 @@ def _rolled(symbols: NDArray[np.complex64], shifts: NDArray[np.int64]) -> NDArra
         out[at:] = row[: len(row) - at]
         out[:at] = row[len(row) - at :]
     return rolled
-
-
-def unsent(symbols: NDArray[np.complex64], active: NDArray[np.bool_]) -> NDArray[np.complex64]:
-    """Return what a UE keeps for the next round: its symbols on subcarriers where it was truncated, zero elsewhere.
-
-    Error accumulation: a UE sends update + memory, and ``memory = restored(unsent(...))`` loses nothing for good.
-
-    Args:
-        symbols: what it should have sent, [num_sym, num_sc], as they lie on the subcarriers.
-        active: where it sends, [num_sc].
-    """
-    import numpy as np
-
-    return np.where(active, np.complex64(0), symbols)
 
 
 def papr_db(samples: NDArray[np.complex64]) -> float:

@@ -15,7 +15,6 @@ from ran.phy.aircomp.packing import (
     scrambling,
     statistics_bits,
     unpack,
-    unsent,
 )
 
 
@@ -92,15 +91,6 @@ def test_scramblers_of_their_own_would_break_the_sum():
     np.testing.assert_allclose(total, 4 * symbols, rtol=1e-5)
     broken = sum(symbols * scrambling(8, 256, seed) for seed in range(4)) * scrambling(8, 256, 0).conj()
     assert np.mean(np.abs(broken - 4 * symbols) ** 2) > 2
-
-
-def test_what_was_truncated_is_kept():
-    """Oracle: sent plus kept is everything, subcarrier by subcarrier."""
-    symbols = pack(np.arange(240, dtype=np.float32), 40)
-    active = np.arange(40) % 3 > 0
-    kept = unsent(symbols, active)
-    np.testing.assert_array_equal(kept + np.where(active, symbols, 0), symbols)
-    assert not kept[:, active].any()
 
 
 def test_interleaving_moves_a_lost_subcarrier():
