@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import gc
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -336,10 +336,10 @@ def _print_run(path: Path, summary: Mapping[str, Any], network: NetworkKpis | No
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: exit code 2 and one message for a user's mistake, a traceback only for ours."""
-    try:
-        # Building the schemas makes a hundred thousand objects and next to no garbage.
+    # Building the schemas makes a hundred thousand objects and next to no garbage.
     gc.set_threshold(50_000, 20, 20)
-    app(args=arguments, prog_name="airtune")
+    try:
+        app(args=arguments, prog_name="airtune")
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
