@@ -1,0 +1,7 @@
+"""The environments; a line here registers one, its module has its name."""
+
+from agents.environment import ENVIRONMENTS
+
+__all__ = ["ENVIRONMENTS"]
+
+ENVIRONMENTS.declare(__name__, ["air_comp_power"])
