@@ -48,14 +48,15 @@ class AirCompPower(Environment):
 
     y = sum_k b_k |h_k| s_k + w, and the gNB takes x y for sum_k s_k: MSE = sum_k (b_k |h_k| x - 1)^2 + sigma^2 x^2.
     UEs stand somewhere in the scenario's cell and fade anew (Rayleigh) in every step. With several users the weakest
-    decides: to invert all channels is to let it drown the rest in noise. How many UEs take part changes by episode.
+    decides: to invert all channels is to let it drown the rest in noise. How many UEs take part changes by episode; in
+    every step they are numbered anew, the strongest first.
 
     | | name | values | unit | range | meaning |
     |---|---|---|---|---|---|
     | observation | reach | 8 | dB | -20 .. 40 | SNR of each UE at full power |
     | observation | there | 8 | 1 | 0 .. 1 | whether the UE takes part |
     | action | power | 8 | dB | -40 .. 0 | power of each UE over its most |
-    | action | scaling | 1 | dB | -40 .. 20 | receive factor x times sigma, squared |
+    | action | scaling | 1 | dB | -20 .. 20 | x^2 over what is best if all send at full power |
     | reward | nmse | 1 | 1 | weight -1 | error of the sum over the number of UEs, MSE / K |
 
     Not modelled: errors of the channel estimate, other cells.
@@ -87,7 +88,7 @@ class AirCompPower(Environment):
         """Return powers and the receive factor."""
         return (
             Field("power", "dB", -40, 0, "power of each UE over its most", self.ues),
-            Field("scaling", "dB", -40, 20, "receive factor x times sigma, squared"),
+            Field("scaling", "dB", -20, 20, "x^2 over what is best if all send at full power"),
         )
 
     def terms(self) -> tuple[Term, ...]:
@@ -114,7 +115,8 @@ class AirCompPower(Environment):
     def _fade(self, state: AirCompState) -> None:
         parts = normals(state.key, _FADING + state.step, 2 * self.ues)
         power = (parts[:, : self.ues] ** 2 + parts[:, self.ues :] ** 2) / 2
-        state.reach = np.sqrt(state.gain * power) * state.there
+        reach = np.sqrt(state.gain * power) * state.there
+        state.reach = -np.sort(-reach, axis=1)
 
     def values(self, state: AirCompState) -> dict[str, NDArray[np.float64]]:
         """Return SNRs in dB, of UEs that are not there the least."""
@@ -125,7 +127,7 @@ class AirCompPower(Environment):
         """Add up, and fade anew."""
         done = self.physical(action)
         received = state.reach * 10 ** (done["power"] / 20)
-        scaling = 10 ** (done["scaling"][:, 0] / 20)
+        scaling = 10 ** (done["scaling"][:, 0] / 20) * best_at_full_power(state.reach)
         return self._sum_up(state, received, scaling)
 
     def _sum_up(self, state: AirCompState, received: NDArray[np.float64], scaling: NDArray[np.float64]) -> Outcome:
@@ -156,6 +158,12 @@ class AirCompPower(Environment):
         below.set(xlabel="UE", ylabel="weight in the last sum (1)", ylim=(0, 2))
 
 
+def best_at_full_power(reach: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return x = sum A_k / (sigma^2 + sum A_k^2), sigma = 1, of amplitudes [..., num_ues]; tiny for none."""
+    found = reach.sum(axis=-1) / (1 + np.square(reach).sum(axis=-1))
+    return np.maximum(np.asarray(found, np.float64), 1e-12)
+
+
 @dataclass(frozen=True)
 class _Solved:
     """A closed form of ``ran.phy.aircomp.power_control``, as an action."""
@@ -170,7 +178,7 @@ class _Solved:
             power = np.zeros(environment.ues)
             power[there] = np.divide(received, reach[there], out=np.zeros(len(received)), where=reach[there] > 0) ** 2
             action[replica, :-1] = 10 * np.log10(np.maximum(power, 1e-12))
-            action[replica, -1] = 20 * np.log10(max(float(factor), 1e-12))
+            action[replica, -1] = 20 * np.log10(float(factor) / best_at_full_power(state.reach[replica]))
         low, high = (
             np.array([getattr(block, end) for block in environment.acted() for _ in range(block.count)])
             for end in ("low", "high")
