@@ -81,6 +81,8 @@ class Environment(Component):
 
     title: ClassVar[str] = ""
     """The name that Gymnasium knows, without ``airtune/`` and the version."""
+    training: ClassVar[Mapping[str, float]] = {}
+    """Settings of ``agents.ppo`` that suit it."""
     agent: ClassVar[str] = "agent"
     """What an agent is called, e.g. `ue`."""
 

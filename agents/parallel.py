@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -25,12 +25,12 @@ class MultiAgentEnv(ParallelEnv):
     Args: as ``agents.single.SingleEnv``; ``reward`` returns [batch, num_agents].
     """
 
-    metadata = {
+    metadata: ClassVar[dict[str, Any]] = {
         "render_modes": ["human", "rgb_array"],
         "render_fps": _FPS,
         "name": "airtune",
         "is_parallelizable": True,
-    }  # noqa: RUF012
+    }
 
     def __init__(
         self,

@@ -177,7 +177,7 @@ class Trainer:
     def __post_init__(self) -> None:
         problem = self.env.environment
         self.agents = problem.num_agents or 1
-        size = self.env.single_observation_space.shape[0] // self.agents
+        size = self.env.view.size(problem) // self.agents
         options = problem.options() if problem.discrete else []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_key(self.seed, "ppo weights"))
@@ -290,7 +290,7 @@ class Trainer:
         """Return actions as the space has them."""
         joint = action.reshape(self.env.num_envs, -1).cpu().numpy()
         if self.actor.options:
-            return joint.reshape((self.env.num_envs, *self.env.single_action_space.shape))
+            return joint[:, 0] if joint.shape[1] == 1 else joint
         return np.clip(joint, -1.0, 1.0)
 
     def _count(self, reward: NDArray[np.float64], ended: NDArray[np.bool_], finished: list[float]) -> None:

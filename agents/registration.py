@@ -37,6 +37,16 @@ def gymnasium_id(name: str) -> str:
     return f"{NAMESPACE}/{''.join(word.capitalize() for word in name.split('_'))}-v0"
 
 
+def plain_name(name: str) -> str:
+    """Return our own name of an environment, also from Gymnasium's.
+
+    >>> plain_name("airtune/AirCompPower-v0")
+    'air_comp_power'
+    """
+    found = {gymnasium_id(known): known for known in ENVIRONMENTS.names()}
+    return found.get(name, name)
+
+
 def make_vec(name: str, num_envs: int, **parameters: Any) -> BatchedEnv:
     """Return the batched form of an environment: ``make_vec("handover", 1024, ues=15)``."""
     from agents.batched import BatchedEnv

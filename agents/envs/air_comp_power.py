@@ -63,6 +63,8 @@ class AirCompPower(Environment):
     """
 
     title = "AirCompPower"
+    # Every step is a problem of its own: nothing is to be gained from looking ahead.
+    training = {"discount": 0.0, "learning_rate": 2e-3, "rollout": 16, "minibatches": 8}  # noqa: RUF012
 
     steps: int = Parameter(default=20, ge=1, le=1_000_000, description="steps of an episode")
     ues: int = Parameter(default=8, ge=2, le=256, description="most UEs that take part")

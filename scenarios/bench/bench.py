@@ -38,6 +38,14 @@ BENCHMARKS = {
 """Benchmarks by name; each is a module here with ``measure() -> Iterator[Measurement]``, with ``tell(write)`` where
 its outcome is a table, or with ``compare(write, out)`` where it also leaves files in a folder."""
 
+_MODULES = dict[str, str]()
+
+
+def add_benchmark(name: str, module: str, says: str) -> None:
+    """Make known a benchmark that lives in another package."""
+    BENCHMARKS[name], _MODULES[name] = says, module
+
+
 PACKAGES = ("airtune", "sionna", "torch", "numba", "numpy")
 
 
@@ -109,7 +117,7 @@ def run_benchmark(name: str, write: Callable[[str], object] = print, out: Path |
     if name not in BENCHMARKS:
         known = ", ".join(f"{key} ({text})" for key, text in BENCHMARKS.items())
         raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, list(BENCHMARKS))} Known: {known}")
-    module = importlib.import_module(f"scenarios.bench.{name}")
+    module = importlib.import_module(_MODULES.get(name, f"scenarios.bench.{name}"))
     if out is not None and not hasattr(module, "compare"):
         raise UserError(f"the benchmark {name} writes no files; leave out --out")
     write(json.dumps(machine()))

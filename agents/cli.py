@@ -1,0 +1,152 @@
+"""The commands for agents, beside those of ``scenarios.cli``; the `airtune` command starts here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from channel.errors import UserError
+from scenarios.bench.bench import add_benchmark
+from scenarios.cli import app, main
+
+if TYPE_CHECKING:
+    from agents.evaluate import Score
+    from agents.train import Task
+
+__all__ = ["main"]
+
+add_benchmark("envs", "agents.bench_envs", "steps per second of environments and of PPO, beside mobile-env's medium")
+
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A=VALUE", help="a parameter of the environment; may be repeated"),
+]
+
+
+@app.command(
+    epilog="Examples: airtune env; airtune env slicing; airtune env quickstart --policy max_rate --film out.gif"
+)
+def env(
+    name: Annotated[
+        str | None, typer.Argument(metavar="ENV|SCENARIO", help="an environment, or a scenario  [default: list them]")
+    ] = None,
+    policy: Annotated[
+        str, typer.Option(metavar="RULE|FILE", help="a baseline, or an agent's policy.safetensors")
+    ] = "random",
+    episodes: Annotated[int, typer.Option(min=2, max=100_000, help="to play")] = 20,
+    parameters: Parameters = None,
+    film: Annotated[Path | None, typer.Option(metavar="FILE", help="GIF of the first episode")] = None,
+) -> None:
+    """Play episodes of an environment.
+
+    Prints what an agent sees and does, and what a policy gets. A scenario becomes the environment slot_scheduling.
+    """
+    from agents.play import describe, list_environments, play
+
+    if name is None:
+        list_environments(typer.echo)
+        return
+    environment = _environment(name, parameters)
+    describe(environment, typer.echo)
+    play(environment, policy, episodes, film, typer.echo)
+
+
+@app.command(
+    "train-agent",
+    epilog="""\b
+Examples:
+  airtune train-agent air_comp_power                       PPO on 256 replicas, some minutes
+  airtune train-agent split_point --algo maskable_ppo --envs 16 --steps 200000
+  airtune train-agent slicing --resume runs/agent-slicing
+  tensorboard --logdir runs                                while it goes on""",
+)
+def train_agent(
+    name: Annotated[str, typer.Argument(metavar="ENV|SCENARIO", help="an environment, or a scenario")],
+    algo: Annotated[
+        str, typer.Option(help="batched_ppo (ours), or Stable-Baselines3's ppo, a2c, sac, dqn, maskable_ppo")
+    ] = "batched_ppo",
+    steps: Annotated[int, typer.Option(min=1, max=10_000_000_000, help="of the environment, all replicas")] = 1_000_000,
+    envs: Annotated[int, typer.Option(min=1, max=100_000, help="replicas")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="of weights, actions and episodes")] = 0,
+    episodes: Annotated[int, typer.Option(min=20, max=100_000, help="of the comparison at the end")] = 100,
+    parameters: Parameters = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--with", metavar="A=VALUE", help="a setting of the algorithm; may be repeated")
+    ] = None,
+    device: Annotated[str, typer.Option(help="of the networks: cpu, cuda")] = "cpu",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder  [default: runs/agent-ENV]")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="go on with an interrupted training")] = None,
+) -> None:
+    """Train an agent and compare it with every baseline.
+
+    Leaves TensorBoard logs, checkpoints, the policy, scores with 95 % confidence intervals, and figures.
+    """
+    from dataclasses import replace
+
+    from agents.train import Task
+    from agents.training_screen import followed
+
+    if resume is not None:
+        task, folder = replace(Task.read(resume), steps=max(steps, Task.read(resume).steps)), resume
+    else:
+        environment = _environment(name, parameters)
+        own = {key: value for key, value in environment.model_dump(mode="json").items() if key != "name"}
+        task = Task(environment.name, own, algo, _pairs(settings), steps, envs, seed, episodes, device)
+        folder = out or Path("runs") / f"agent-{environment.name}"
+    try:
+        scores = followed(task, folder, resume=resume is not None)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; go on with `airtune train-agent {name} --resume {folder}`", err=True)
+        raise typer.Exit(130) from None
+    _print_scores(task, scores)
+    typer.echo(f"\nPolicy, scores and figures are in {folder}")
+
+
+def _environment(name: str, parameters: list[str] | None) -> Any:
+    """Return the environment of this name, or the one that a scenario becomes; raises UserError for neither."""
+    from pydantic import ValidationError
+
+    from agents.batched import made
+    from agents.envs import ENVIRONMENTS
+    from agents.registration import plain_name
+    from scenarios.load import packaged
+
+    given = _pairs(parameters)
+    found = plain_name(name)
+    if found not in ENVIRONMENTS.names():
+        if not (name in packaged() or name.endswith((".yaml", ".yml"))):
+            known = ", ".join(ENVIRONMENTS.names())
+            raise UserError(f"{name!r} is neither an environment ({known}) nor a scenario; see `airtune env`")
+        found, given = "slot_scheduling", {"scenario": name, **given}
+    try:
+        return made(found, given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(ENVIRONMENTS.get(found).model_fields)
+        raise UserError(f"--set {where}: {first['msg']}; {found} has {known}") from None
+
+
+def _pairs(texts: list[str] | None) -> dict[str, Any]:
+    """Return ``a=value`` texts by name; values are YAML."""
+    import yaml
+
+    found = dict[str, Any]()
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"expected NAME=VALUE, got {text!r}")
+        found[name] = yaml.safe_load(value)
+    return found
+
+
+def _print_scores(task: Task, scores: dict[str, Score]) -> None:
+    from agents.play import score_table
+
+    score_table(task.environment, scores, typer.echo)
+
+
+if __name__ == "__main__":
+    main()
