@@ -11,7 +11,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from agents.draws import episode_keys
-from agents.environment import ENVIRONMENTS, Environment, Reward
+from agents.environment import Environment, Reward
+from agents.envs import ENVIRONMENTS
 from agents.picture import picture
 from agents.views import View
 
