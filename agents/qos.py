@@ -10,7 +10,7 @@ def zone_of_tolerance(quality: float, adequate: float, desired: float) -> float:
     """Return the utility of a quality of service, -1 .. 1; NumPy's broadcasting applies.
 
     u(q) = q / a - 1 below what is adequate (0 <= q < a: not tolerated),
-    u(q) = (q - a) / (d - a) within the zone of tolerance (a <= q <= d), and 1 above what is desired (more is of no use).
+    u(q) = (q - a) / (d - a) within the zone of tolerance (a <= q <= d), and 1 above what is desired: more is of no use.
 
     The zone of tolerance is Parasuraman, Berry and Zeithaml's (1991: customers tolerate what lies between adequate and
     desired service); Alkurd et al. brought it to wireless networks (arXiv 2306.04887). That its three pieces are
@@ -18,8 +18,9 @@ def zone_of_tolerance(quality: float, adequate: float, desired: float) -> float:
     tolerated.
 
     Args:
-        quality: at least 0, the more the better, e.g. a rate.
-        adequate, desired: 0 < adequate < desired, in the unit of ``quality``.
+        quality: q, at least 0, the more the better, e.g. a rate.
+        adequate: a, above 0, in the same unit.
+        desired: d, above a.
 
     >>> [float(zone_of_tolerance(rate, 1e6, 5e6)) for rate in (0.0, 0.5e6, 1e6, 3e6, 9e6)]
     [-1.0, -0.5, 0.0, 0.5, 1.0]

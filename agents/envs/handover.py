@@ -175,14 +175,14 @@ class Handover(Environment):
         """Drop UEs, each in its strongest cell."""
         around, batch = self.air(), len(key)
         ground, shape = around.map, (batch, self.ues)
-        places = [
+        position_m, waypoint_m = (
             ground.origin_m + ground.size_m * uniforms(key, draw, 2 * self.ues).reshape(*shape, 2)
             for draw in (_POSITION, _WAYPOINT)
-        ]
+        )
         count = self.least_ues + (uniforms(key, _COUNT, 1) * (self.ues - self.least_ues + 1)).astype(np.int64)
         state = HandoverState(
             key, np.zeros(batch, np.int64), (uniforms(key, _WORLD, 1)[:, 0] * self.worlds).astype(np.int64),
-            np.arange(self.ues) < count, *places, np.zeros(shape, np.int64),
+            np.arange(self.ues) < count, position_m, waypoint_m, np.zeros(shape, np.int64),
             np.empty((*shape, self.num_cells), np.float32), np.zeros((batch, self.num_cells), np.int64),
             np.zeros(shape), np.full(shape, -1.0),
         )  # fmt: skip

@@ -44,7 +44,7 @@ def _ground(environment: Handover, state: HandoverState, replica: int, axes: Axe
         ends = np.stack([position_m[ue], heard.cell_position_m[cell]])
         axes.plot(*ends.T, color=_colour(environment, cell), lw=1.2, zorder=2)
         axes.plot(*position_m[ue], "o", color="white", mec="black", ms=9, zorder=3)
-        axes.text(*position_m[ue], str(ue), ha="center", va="center", fontsize=6, zorder=4)
+        axes.text(position_m[ue, 0], position_m[ue, 1], str(ue), ha="center", va="center", fontsize=6, zorder=4)
     for cell, place_m in enumerate(heard.cell_position_m):
         axes.plot(*place_m, "^", color=_colour(environment, cell), mec="black", ms=11, zorder=3)
         axes.annotate(f"{cell + 1}", place_m, (6, 6), textcoords="offset points", fontsize=8, weight="bold")
