@@ -105,14 +105,14 @@ def learn(
     steps: int = 4000,
     replicas: int = 16,
     discount: float = 0.9,
-    learning_rate: float = 0.5,
+    learning_rate: float = 0.2,
     seed: int = 0,
 ) -> Table:
     """Return what each agent learns for itself on a table, the others being part of its world.
 
-    Q(s, a) <- Q(s, a) + rate (r + discount Q' - Q(s, a)), where Q' is Q(s', a') of the action taken next (SARSA: Rummery
-    and Niranjan 1994) or max_a' Q(s', a') (Q-learning: Watkins 1989). Actions are random with a probability that falls
-    linearly from 1 to 0. Time running out ends an episode but no value: the last state's counts on.
+    Q(s, a) <- Q(s, a) + rate (r + discount Q' - Q(s, a)), where Q' is Q(s', a') of the action taken next (SARSA:
+    Rummery and Niranjan 1994) or max_a' Q(s', a') (Q-learning: Watkins 1989). Actions are random with a probability
+    that falls linearly from 1 to 0. Time running out ends an episode but no value: the last state's counts on.
 
     Args:
         environment: discrete, one choice an agent.
@@ -122,7 +122,7 @@ def learn(
         steps: of every replica.
         replicas: that fill the same tables, one after another in each step.
         discount: of rewards to come.
-        learning_rate: 0 .. 1; less than 1 where rewards are random, or other agents learn too.
+        learning_rate: 0 .. 1; the smaller, the less does noise matter: of SARSA's explorations, or of other agents.
         seed: of what is random here; episodes are those of seeds ``seed``, ``seed`` + 1, ...
     """
     agents, (actions,) = environment.num_agents or 1, set(environment.options())

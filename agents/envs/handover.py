@@ -15,6 +15,8 @@ from agents.envs import handover_kernels as kernels
 from agents.fields import Choice, Field, Term
 from agents.radio import RateCurve, rate_curve
 from agents.radio_map import Ground, RadioMap, carrier_plan, radio_map
+from scenarios.build import build_world
+from scenarios.load import load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,6 +68,12 @@ def air(scenario: str, ground_m: Ground | None, spacing_m: float, worlds: int, c
     return Air(heard, carrier_plan(heard.cell_position_m, carriers), rate_curve(scenario))
 
 
+@lru_cache(maxsize=32)
+def num_cells(scenario: str) -> int:
+    """Return the cells of a scenario, for which nothing of its air needs to be known."""
+    return build_world(load(scenario)).geometry.num_cells
+
+
 @ENVIRONMENTS.register("handover")
 class Handover(Environment):
     """Every UE chooses its cell, as in mobile-env (Schneider et al., IEEE/IFIP NOMS 2022), over a calibrated radio map.
@@ -78,8 +86,8 @@ class Handover(Environment):
     The size is that of mobile-env's "medium", and so is the action: 0, or the number of a cell. What differs: a UE has
     one cell (there, naming a cell connects to it beside others, or disconnects); here power falls as TR 38.901 says,
     cells interfere, rates follow MCS tables and handovers interrupt. There, Okumura and Hata's formula, which wants
-    kilometres, is given metres, which adds 101 dB at 50 m of antenna height; SNRs are some -80 dB, rates some bit/s, and
-    its utility 10 log10(rate), -20 .. 20, counts bits per second; here it counts megabits per second.
+    kilometres, is given metres (and those in whole numbers), which adds 101 dB at 50 m of antenna height: SNRs are some
+    -80 dB, rates some bit/s. So its utility 10 log10(rate), -20 .. 20, counts bits per second; here megabits.
 
     | | name | values | unit | range | meaning |
     |---|---|---|---|---|---|
@@ -141,7 +149,7 @@ class Handover(Environment):
     @property
     def num_cells(self) -> int:
         """Cells of the scenario."""
-        return len(self.air().carrier)
+        return num_cells(self.scenario)
 
     @property
     def num_agents(self) -> int:

@@ -72,7 +72,7 @@ class LoadBalancing:
 class Assignment:
     """The association that is best for this step alone, the handover's costs included, for resource-fair cells.
 
-    n UEs of a cell lose n log n together, each of them (n log n - (n - 1) log(n - 1)) more than the one before: so every
+    n UEs of a cell lose n log n together, the n-th alone n log n - (n - 1) log(n - 1), which grows with n: so every
     cell offers places at growing prices, and which UE takes which place is an assignment problem (Hungarian method).
     """
 

@@ -92,11 +92,11 @@ def _moved(side: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 class UavOffload(Environment):
     """UAVs carry base stations to where users are and take them over from the cell (Mondal et al., arXiv 2402.02957).
 
-    UAVs hover or fly to the next place of a grid, all at one height, each on a carrier of its own. Every UE asks the UAV
-    that it hears best, and each UAV admits as many as it can give an adequate rate, then shares what is left, up to
-    the desired rate. UEs stand around hotspots, other ones in each episode. Path loss is the mean by elevation
-    (Al-Hourani, Kandeepan and Lardner, IEEE WCL 2014), rates follow from SNRs by the scenario's MCS table, power of flight is Zeng,
-    Xu and Zhang's (IEEE TWC 2019): hovering takes more than flying slowly.
+    UAVs hover or fly to the next place of a grid, all at one height, each on a carrier of its own. Every UE asks the
+    UAV that it hears best, and each UAV admits as many as it can give an adequate rate, then shares what is left, up
+    to the desired rate. UEs stand around hotspots, other ones in each episode. Path loss is the mean by elevation
+    (Al-Hourani, Kandeepan and Lardner, IEEE WCL 2014), rates follow from SNRs by the scenario's MCS table, power of
+    flight is Zeng, Xu and Zhang's (IEEE TWC 2019): hovering takes more than flying slowly.
 
     | | name | values | unit | range | meaning |
     |---|---|---|---|---|---|
@@ -105,7 +105,7 @@ class UavOffload(Environment):
     | observation | ues | 60 | m | -1000 .. 1000 | x and y of each UE, from here |
     | observation | served | 30 | 1 | -1 .. 1 | each UE: 1 by this UAV in the last step, 0 by another, -1 by none |
     | action | move | 1 | 1 | 0 .. 4 | 0: hover; 1, 2, 3, 4: to the next place east, north, west, south |
-    | reward | qos | 1 | 1 | weight 1 | UEs of the UAV over all UEs; each counts 1/2 at the adequate, 1 at the desired rate |
+    | reward | qos | 1 | 1 | weight 1 | UEs served over all UEs; each counts 1/2 at the adequate, 1 at the desired rate |
     | reward | offloaded | 1 | MB | weight 0.001 | what the UAV delivered instead of the cell |
     | reward | energy | 1 | kJ | weight -0.02 | that it took to fly |
 
@@ -118,7 +118,9 @@ class UavOffload(Environment):
     steps: int = Parameter(default=50, ge=1, le=1_000_000, description="steps of an episode")
     uavs: int = Parameter(default=3, ge=1, le=50, description="UAVs")
     ues: int = Parameter(default=30, ge=1, le=1000, description="UEs on the ground")
-    hotspots: int = Parameter(default=4, ge=1, le=100, description="places that UEs gather around; a fifth are anywhere")
+    hotspots: int = Parameter(
+        default=4, ge=1, le=100, description="places that UEs gather around; a fifth are anywhere"
+    )
     spread_m: float = Parameter(default=80.0, gt=0, le=10e3, description="standard deviation of UEs around hotspots, m")
     users: Literal["episode", "fixed"] = Parameter(
         default="episode", description="UEs stand elsewhere in each episode, or always at the same places"
@@ -175,7 +177,9 @@ class UavOffload(Environment):
     def terms(self) -> tuple[Term, ...]:
         """Return service, bytes and energy."""
         return (
-            Term("qos", "1", 1.0, "UEs of the UAV over all UEs; each counts 1/2 at the adequate, 1 at the desired rate"),
+            Term(
+                "qos", "1", 1.0, "UEs served over all UEs; each counts 1/2 at the adequate, 1 at the desired rate"
+            ),
             Term("offloaded", "MB", 0.001, "what the UAV delivered instead of the cell"),
             Term("energy", "kJ", -0.02, "that it took to fly"),
         )
@@ -223,9 +227,7 @@ class UavOffload(Environment):
     ) -> NDArray[np.int64]:  # fmt: skip
         """Write who is served by UAVs in these places, [batch, num_uavs], and how fast; return how many by each."""
         count = np.empty(place.shape, np.int64)
-        kernels.offer(
-            place, need_hz, self.bandwidth_hz, self.adequate_bit_s, self.desired_bit_s, server, count, rate
-        )
+        kernels.offer(place, need_hz, self.bandwidth_hz, self.adequate_bit_s, self.desired_bit_s, server, count, rate)
         return count
 
     def earned(self, count: NDArray[np.int64], rate: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

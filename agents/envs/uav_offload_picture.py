@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,12 +38,14 @@ def draw(environment: UavOffload, state: UavState, replica: int, figure: Figure)
     served = (server == uavs[:, None]).sum(axis=1)
     bars = right.bar(uavs, state.rate[replica] / 1e6, color=[_colour(uav) for uav in uavs])
     right.bar_label(bars, [f"{count} UEs" for count in served])
-    right.axhspan(environment.adequate_bit_s / 1e6, environment.desired_bit_s / 1e6, color="tab:green", alpha=0.15, lw=0)
+    right.axhspan(
+        environment.adequate_bit_s / 1e6, environment.desired_bit_s / 1e6, color="tab:green", alpha=0.15, lw=0
+    )
     right.set(
         xlabel="UAV (shaded: adequate to desired)", ylabel="rate of each of its UEs (Mbit/s)", xticks=uavs,
         ylim=(0, 1.2 * environment.desired_bit_s / 1e6),
     )  # fmt: skip
 
 
-def _colour(uav: int) -> str:
+def _colour(uav: Any) -> str:
     return _COLOURS[int(uav) % len(_COLOURS)]

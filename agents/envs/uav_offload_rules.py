@@ -104,9 +104,9 @@ def _placement(environment: UavOffload, state: UavState, replica: int) -> NDArra
 class AloneBound(Bound):
     """No policy gets more: every UAV flies the best way that it could fly if all UEs were its own.
 
-    UAVs share the UEs out among them, so all together get no more than the sum of what each would get if it might choose
-    its UEs freely; and for one UAV, which then depends on no other, backward induction finds the best way. Holds where
-    service is worth something and flying costs: weights of the signs that they have by default.
+    UAVs share the UEs out among them, so all together get no more than the sum of what each would get if it might
+    choose its UEs freely; and for one UAV, which then depends on no other, backward induction finds the best way. Holds
+    where service is worth something and flying costs: weights of the signs that they have by default.
     """
 
     def __call__(self, environment: UavOffload, state: UavState, seen: NDArray[np.float32]) -> NDArray[np.int64]:  # noqa: ARG002

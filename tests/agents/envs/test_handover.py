@@ -166,9 +166,7 @@ def test_what_is_seen_is_what_the_fields_say() -> None:
     for _ in range(3):
         seen, reward, *_ = environment.step(rng.integers(0, 8, (16, 15)))
         state, problem = environment.state, environment.environment
-        np.testing.assert_allclose(
-            seen.reshape(16, 15, -1), pack(problem.observed(), problem.values(state)), atol=1e-6
-        )
+        np.testing.assert_allclose(seen.reshape(16, 15, -1), pack(problem.observed(), problem.values(state)), atol=1e-6)
         away = ~state.there
         assert away.any()
         assert (reward[away] == 0).all()
