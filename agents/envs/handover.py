@@ -242,7 +242,7 @@ class Handover(Environment):
         """Return what each UE would have alone in each cell, bit/s, [batch, num_ues, num_cells]; 0: out of reach."""
         around = self.air()
         curve = around.curve
-        place = np.rint((state.sinr_db - curve.first_db) / curve.step_db)
+        place = np.rint((state.sinr_db.astype(np.float64) - curve.first_db) / curve.step_db)
         efficiency = curve.efficiency[np.clip(place, 0, len(curve.efficiency) - 1).astype(np.int64)]
         return np.where(state.there[..., None], around.map.resource_elements_s * efficiency, 0.0)
 

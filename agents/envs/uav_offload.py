@@ -105,7 +105,7 @@ class UavOffload(Environment):
     | observation | ues | 60 | m | -1000 .. 1000 | x and y of each UE, from here |
     | observation | served | 30 | 1 | -1 .. 1 | each UE: 1 by this UAV in the last step, 0 by another, -1 by none |
     | action | move | 1 | 1 | 0 .. 4 | 0: hover; 1, 2, 3, 4: to the next place east, north, west, south |
-    | reward | qos | 1 | 1 | weight 1 | UEs served over all UEs; each counts 1/2 at the adequate, 1 at the desired rate |
+    | reward | qos | 1 | 1 | weight 1 | UEs served over all UEs; each 1/2 at the adequate, 1 at the desired rate |
     | reward | offloaded | 1 | MB | weight 0.001 | what the UAV delivered instead of the cell |
     | reward | energy | 1 | kJ | weight -0.02 | that it took to fly |
 
@@ -177,9 +177,7 @@ class UavOffload(Environment):
     def terms(self) -> tuple[Term, ...]:
         """Return service, bytes and energy."""
         return (
-            Term(
-                "qos", "1", 1.0, "UEs served over all UEs; each counts 1/2 at the adequate, 1 at the desired rate"
-            ),
+            Term("qos", "1", 1.0, "UEs served over all UEs; each 1/2 at the adequate, 1 at the desired rate"),
             Term("offloaded", "MB", 0.001, "what the UAV delivered instead of the cell"),
             Term("energy", "kJ", -0.02, "that it took to fly"),
         )
