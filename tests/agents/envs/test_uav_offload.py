@@ -44,6 +44,9 @@ def test_path_loss() -> None:
 def test_power_of_flight() -> None:
     """Oracle: the paper's table: P_0 = 79.86 W and P_i = 88.63 W in hover; flying slowly takes less, fast more."""
     assert propulsion_power_w(0.0) == pytest.approx(79.8563 + 88.6279, rel=1e-4)
+    slip = 100 / (2 * 4.0284**2)
+    parts_w = 79.8563 * (1 + 300 / 14400), 88.6279 * np.sqrt(np.sqrt(1 + slip**2) - slip), 0.3 * 1.225 * 0.05 * 503
+    assert propulsion_power_w(10.0) == pytest.approx(sum(parts_w), rel=1e-4)
     speeds = np.arange(0, 31)
     power_w = [propulsion_power_w(speed) for speed in speeds]
     assert 8 <= speeds[np.argmin(power_w)] <= 13
