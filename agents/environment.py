@@ -64,6 +64,18 @@ class Rule(Protocol):
         """Return actions [batch, ...] as the action space has them."""
 
 
+class Bound:
+    """A rule that shows what no policy can get: it acts, but is scored by ``most`` instead of by what comes of it."""
+
+    @abstractmethod
+    def __call__(self, environment: Any, state: Any, seen: NDArray[np.float32]) -> NDArray[Any]:
+        """Return actions, as a ``Rule``."""
+
+    @abstractmethod
+    def most(self, environment: Any, state: Any) -> dict[str, NDArray[np.float64]]:
+        """Return the terms of the reward to count for the coming step; asked before it is taken."""
+
+
 Reward = Callable[[Mapping[str, "NDArray[np.float64]"]], "NDArray[np.float64]"]
 """From the terms of a step to its reward, [batch] or [batch, num_agents]."""
 

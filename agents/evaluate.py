@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.batched import Replicas
-from agents.environment import Environment, Reward, Rule
+from agents.environment import Bound, Environment, Reward, Rule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,9 +79,12 @@ def _played(
     alive, returns, terms = np.ones(len(seeds), bool), np.zeros(len(seeds)), dict[str, Any]()
     while alive.any():
         seen = observe.of(environment, replicas.state) if observe else environment.observe(replicas.state)
-        got, terminated, truncated, info = replicas.step(rule(environment, replicas.state, seen))
+        action = rule(environment, replicas.state, seen)
+        most = rule.most(environment, replicas.state) if isinstance(rule, Bound) else None
+        got, terminated, truncated, info = replicas.step(action)
+        got, gotten = (got, info["terms"]) if most is None else (replicas.reward(most), most)
         returns += np.where(alive, _per_replica(got), 0.0)
-        for name, value in info["terms"].items():
+        for name, value in gotten.items():
             terms[name] = terms.get(name, 0.0) + np.where(alive, _per_replica(value), 0.0)
         alive &= ~(terminated | truncated)
     return Score(returns, terms)

@@ -86,7 +86,12 @@ def on_terminal(loop: Iterable[Any], what: str, count: int) -> Iterator[Any]:
     yield from track(loop, description=what, total=count, console=Console(stderr=True))
 
 
-def coverage(scenario: Scenario, spacing_m: float | None = None, progress: Progress = silent) -> Coverage:
+def coverage(
+    scenario: Scenario,
+    spacing_m: float | None = None,
+    progress: Progress = silent,
+    ground_m: tuple[float, float, float, float] | None = None,
+) -> Coverage:
     """Return the coverage of a scenario's cells at UE height.
 
     Ray-traced channels are solved by Sionna RT's radio map solver over the whole scene; any other channel
@@ -96,6 +101,8 @@ def coverage(scenario: Scenario, spacing_m: float | None = None, progress: Progr
         scenario: the world; its own UEs do not matter.
         spacing_m: side of the grid's squares; none: chosen from the size of the ground.
         progress: told of long loops.
+        ground_m: least x and y, largest x and y, of a grid that reaches from edge to edge; none: a square around cells
+            and UEs. Ray-traced channels know their ground themselves.
 
     Raises:
         UserError: the channel cannot be started, or a cell stands inside a building.
@@ -105,7 +112,7 @@ def coverage(scenario: Scenario, spacing_m: float | None = None, progress: Progr
     if isinstance(world.channel, RayTraced):
         x_m, y_m, path_gain, roof = _traced(world, world.channel, height_m, spacing_m, progress)
     else:
-        x_m, y_m, path_gain = _evaluated(world, height_m, spacing_m, progress)
+        x_m, y_m, path_gain = _evaluated(world, height_m, _ground(world.geometry, spacing_m, ground_m), progress)
         roof = (x_m, y_m, None)
     power_w = dbm_to_watt(scenario.sites.gnb.tx_power_dbm)
     noise_w = world.geometry.ue_noise_psd_w_hz * world.numerology.num_prbs * 12 * world.numerology.subcarrier_spacing_hz
@@ -138,11 +145,11 @@ def _refined(centre_m: NDArray[np.float64], times: int) -> NDArray[np.float64]:
 
 
 def _evaluated(
-    world: World, height_m: float, spacing_m: float | None, progress: Progress
+    world: World, height_m: float, ground: tuple[NDArray[np.float64], NDArray[np.float64]], progress: Progress
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return grid and path gain by asking the channel model for UEs on the grid."""
     geometry = world.geometry
-    x_m, y_m = _ground(geometry, spacing_m)
+    x_m, y_m = ground
     plan_m = np.stack(np.meshgrid(x_m, y_m), -1).reshape(-1, 2)
     distance_m = np.linalg.norm(plan_m[:, None] - geometry.cell_position_m[:, :2], axis=-1).min(axis=1)
     allowed = np.flatnonzero(distance_m >= _least_distance_m(world))
@@ -170,8 +177,19 @@ def _least_distance_m(world: World) -> float:
     return MIN_DISTANCE_M[channel.scenario] if isinstance(channel, Tr38901) else 0.0
 
 
-def _ground(geometry: Geometry, spacing_m: float | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return centres of squares over the ground that the cells and the UEs stand on, and a margin around it."""
+def _ground(
+    geometry: Geometry, spacing_m: float | None, ground_m: tuple[float, float, float, float] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the grid: over the given ground, or over what the cells and the UEs stand on and a margin around it."""
+    if ground_m is not None:
+        step_m = spacing_m or max(ground_m[2] - ground_m[0], ground_m[3] - ground_m[1]) / _GRID_POINTS
+        x_m, y_m = (
+            np.linspace(
+                ground_m[axis], ground_m[axis + 2], 1 + max(1, round((ground_m[axis + 2] - ground_m[axis]) / step_m))
+            )
+            for axis in (0, 1)
+        )
+        return x_m, y_m
     plan_m = np.concatenate([geometry.cell_position_m[:, :2], geometry.ue_position_m[:, :2]])
     low_m, high_m = plan_m.min(axis=0), plan_m.max(axis=0)
     size_m = max(float((high_m - low_m).max()) * (1 + 2 * _MARGIN), 10.0)
