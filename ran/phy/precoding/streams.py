@@ -96,11 +96,18 @@ def regularised_inverse(gram: Tensor, ridge: Tensor) -> Tensor:
         gram: correlations, complex [..., K, K], ones (or zeros, for an absent stream) on the diagonal.
         ridge: >= 0, real [..., K]; positive for absent streams.
     """
+    inverse, scale = unit_inverse(gram, ridge)
+    return scale[..., :, None] * inverse
+
+
+def unit_inverse(gram: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:
+    """Return X and scale s with (gram + diag(ridge))^-1 = diag(s) X diag(s); see ``regularised_inverse``."""
     ridge = ridge.clamp(max=_MOST)
     scale = (1.0 + ridge).rsqrt()
     matrix = gram * (scale[..., :, None] * scale[..., None, :])
     matrix.diagonal(dim1=-2, dim2=-1).add_(ridge / (1.0 + ridge))
-    return scale[..., :, None] * _inverse(matrix).contiguous()
+    # LAPACK's matrices are column-major: the transpose of the inverse of the transpose costs no copy either way.
+    return _inverse(matrix.mT).mT, scale
 
 
 def _inverse(matrix: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ran.phy.precoding.streams import Streams, regularised_inverse, row_norm
+from ran.phy.precoding.streams import Streams, regularised_inverse, row_norm, unit_inverse
 
 
 def climb(streams: Streams, tolerance: float, max_iterations: int) -> Tensor:
@@ -75,4 +75,5 @@ def _weights(gram: Tensor, noise: Tensor, coefficients: Tensor) -> tuple[Tensor,
 def _precoder(gram: Tensor, weight: Tensor, uplink: Tensor) -> Tensor:
     """Return the next A, complex [batch, K, K]."""
     power = uplink.square()
-    return regularised_inverse(gram, power.reciprocal()) * (weight / (1.0 + power)).sqrt()[:, None, :]
+    inverse, scale = unit_inverse(gram, power.reciprocal())
+    return inverse * (scale[:, :, None] * (weight / (1.0 + power)).sqrt()[:, None, :])

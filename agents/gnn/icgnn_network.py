@@ -1,0 +1,210 @@
+"""The network of ICGNN: passes of a graph network between precoders that conjugate gradients compute.
+
+A node is a stream together with its channel: neither transmitter nor user, and no antenna is one, so that the graph is
+homogeneous and one network serves all nodes for any number K of streams and M of antennas. With unit channels U,
+G = U U^H and n_k = sigma^2 / (P ||h_k||^2), every Pareto optimal precoder is (Bjornson, Bengtsson & Ottersten, IEEE
+Signal Process. Mag. 2014)
+
+    V = U^H (G + diag(1/q))^-1 diag(c),    sum_k n_k q_k = 1,
+
+so the network chooses two numbers a node: its share n_k q_k of the dual uplink's power, and its amplitude c_k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from agents.gnn.conjugate_gradient import inverse_by_conjugate_gradients
+from agents.gnn.network import PrecodingNetwork
+from ran.phy.precoding.streams import Streams
+
+_FEATURES = 9
+_TOLERANCE = 1e-5  # of conjugate gradients' last residuals
+# Uplink signal-to-noise ratios beyond 50 dB are held there: single precision could not tell the matrix from a singular.
+_MOST_LOG_RATIO = 11.5
+_LEAST = 1e-30
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A batch of graphs.
+
+    Attributes:
+        gram: correlations G, complex [batch, K, K].
+        log_noise: log n_k, real [batch, K].
+        present: whether there is a stream, bool [batch, K].
+    """
+
+    gram: Tensor
+    log_noise: Tensor
+    present: Tensor
+
+    @property
+    def log_count(self) -> Tensor:
+        """Logarithm of the number of streams, at least one, real [batch, 1]."""
+        return self.present.sum(-1, keepdim=True).clamp(min=1).to(self.log_noise.dtype).log()
+
+    def log_shares(self, logits: Tensor) -> Tensor:
+        """Return the logarithms of positive shares that sum to 1 over the streams present, real [batch, K]."""
+        return torch.log_softmax(torch.where(self.present, logits, -torch.inf).clamp(min=-1e4), -1)
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What a precoder does to every stream; powers are over P times the channel gain.
+
+    Attributes:
+        coupling: |h_k^T v_j|^2 without the diagonal, real [batch, K, K].
+        signal: the diagonal, real [batch, K].
+        disturbance: interference and noise, real [batch, K].
+        log_weight: log(1 + SINR), real [batch, K].
+    """
+
+    coupling: Tensor
+    signal: Tensor
+    disturbance: Tensor
+    log_weight: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """All that a stream's user receives, real [batch, K]."""
+        return self.signal + self.disturbance
+
+    @staticmethod
+    def of(graph: Graph, coefficients: Tensor) -> Reception:
+        """Return the reception of V = U^H A a, A [batch, K, K], a such that the power is P."""
+        received = graph.gram @ coefficients
+        power = (torch.view_as_real(coefficients) * torch.view_as_real(received)).sum((-3, -2, -1))
+        gains = torch.view_as_real(received).square().sum(-1) / power.clamp(min=_LEAST)[:, None, None]
+        signal = gains.diagonal(dim1=-2, dim2=-1)
+        coupling = gains - torch.diag_embed(signal)
+        disturbance = coupling.sum(-1) + graph.log_noise.exp()
+        return Reception(coupling, signal, disturbance, torch.log1p(signal / disturbance))
+
+
+class Pass(nn.Module):
+    """One pass: features of the nodes, two rounds of messages, and the next shares and amplitudes."""
+
+    def __init__(self, width: int, rounds: int, *, first: bool, log_count: bool) -> None:
+        super().__init__()
+        self.first, self.log_count = first, log_count
+        self.embed = nn.Linear(_FEATURES + log_count, width)
+        self.rounds = nn.ModuleList(nn.Linear(4 * width, width) for _ in range(rounds))
+        self.head = nn.Linear(width, 3)
+        nn.init.zeros_(self.head.weight)
+        self.head.bias.data = torch.tensor([0.0 if first else 1.0, 0.0, 0.0])
+
+    def forward(self, graph: Graph, reception: Reception, log_share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logarithms of the uplink shares and of the squared amplitudes before 1 / (1 + q), [batch, K]."""
+        target = _weighted_mmse_shares(graph, reception)
+        features = _features(graph, reception, log_share, target)
+        if self.log_count:  # what does not carry over to other sizes, kept to show it
+            features = torch.cat([features, graph.log_count[..., None].expand_as(features[..., :1])], -1)
+        hidden = torch.relu(self.embed(features))
+        suffered = reception.coupling / reception.total[..., None]  # parts of what a node receives
+        caused = suffered.mT
+        mean = graph.present.to(hidden.dtype)[:, None] / graph.log_count.exp()[..., None]  # [batch, 1, K]
+        for layer in self.rounds:
+            everyone = (mean @ hidden).expand_as(hidden)
+            hidden = hidden + torch.relu(layer(torch.cat([hidden, suffered @ hidden, caused @ hidden, everyone], -1)))
+        pull, share, amplitude = self.head(hidden).unbind(-1)
+        power = amplitude if self.first else reception.log_weight + amplitude
+        return graph.log_shares(log_share + pull * (target - log_share) + share), power
+
+
+class IcgnnNetwork(PrecodingNetwork):
+    """Passes from maximum ratio with equal powers on; freshly made it is a weighted-MMSE iteration from MMSE.
+
+    While it trains, inverses are exact, since K steps of conjugate gradients equal them and cost more to go back
+    through; afterwards there is none. The precoders on the way need only be good enough to look at: they get
+    ``inner_steps`` steps.
+    """
+
+    def __init__(
+        self, passes: int = 3, width: int = 32, rounds: int = 2, inner_steps: int = 8, log_count: bool = False
+    ) -> None:
+        super().__init__()
+        self.passes = nn.ModuleList(
+            Pass(width, rounds, first=index == 0, log_count=log_count) for index in range(passes)
+        )
+        self.inner_steps = inner_steps
+
+    def forward(self, streams: Streams) -> list[Tensor]:
+        """Return the coefficients of every pass, complex [..., K, K]."""
+        shape = streams.noise.shape
+        size = shape[-1]
+        graph = Graph(
+            streams.gram().reshape(-1, size, size),
+            streams.noise.log().reshape(-1, size),
+            streams.present.reshape(-1, size),
+        )
+        log_share = graph.log_shares(torch.zeros_like(graph.log_noise))
+        found = [torch.diag_embed(graph.present.to(graph.gram.dtype))]
+        for left, layer in zip(reversed(range(len(self.passes))), self.passes, strict=True):
+            log_share, log_power = layer(graph, Reception.of(graph, found[-1]), log_share)
+            found.append(_coefficients(graph, log_share, log_power, self._inverse(size, left)))
+        return [each.reshape(*shape, size) for each in found[1:]]
+
+    def _inverse(self, size: int, left: int) -> Callable[[Tensor], Tensor]:
+        """Return what inverts with ``left`` passes to come."""
+        if self.training:
+            return lambda matrix: torch.linalg.inv(matrix.to(torch.complex128)).to(matrix.dtype)
+        steps, tolerance = (min(size, self.inner_steps), 0.0) if left else (size, _TOLERANCE)
+        return lambda matrix: inverse_by_conjugate_gradients(matrix, steps, tolerance)
+
+
+def _coefficients(graph: Graph, log_share: Tensor, log_power: Tensor, invert: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return A = S C^-1 S diag(c) up to scale, C = I + S (G - I) S with S^2 = q / (1 + q), c^2 = power / (1 + q) / S^2.
+
+    It is (G + diag(1/q))^-1 with unit diagonal, so that q may be anything.
+    """
+    log_q = log_share - graph.log_noise
+    log_scale = 0.5 * nn.functional.logsigmoid(log_q.clamp(max=_MOST_LOG_RATIO))
+    scale = torch.where(graph.present, log_scale.exp(), 0.0)
+    off_diagonal = graph.gram * (scale[..., :, None] * scale[..., None, :])
+    matrix = off_diagonal - torch.diag_embed(off_diagonal.diagonal(dim1=-2, dim2=-1) - 1.0)
+    # Rows over the largest: only the scale of all is free.
+    rows = torch.where(graph.present, (log_scale - log_scale.amax(-1, keepdim=True)).exp(), 0.0)
+    log_column = 0.5 * (log_power + nn.functional.logsigmoid(-log_q))
+    log_column = torch.where(graph.present, log_column, -torch.inf)
+    columns = (log_column - log_column.amax(-1, keepdim=True).clamp(min=-1e4)).exp()
+    return invert(matrix) * (rows[..., :, None] * columns[..., None, :])
+
+
+def _weighted_mmse_shares(graph: Graph, reception: Reception) -> Tensor:
+    """Return the logarithms of the uplink shares that one round of weighted MMSE would choose, real [batch, K].
+
+    n_k q_k is in proportion to n_k w_k |R_kk|^2 / T_k^2, with w_k = 1 + SINR_k and T_k all that node k receives.
+    """
+    log_signal = reception.signal.clamp(min=_LEAST).log()
+    return graph.log_shares(reception.log_weight + log_signal - 2.0 * reception.total.log() + graph.log_noise)
+
+
+def _features(graph: Graph, reception: Reception, log_share: Tensor, target: Tensor) -> Tensor:
+    """Return what a node knows before it hears from others, real [batch, K, _FEATURES].
+
+    Logarithms are of ratios to the equal share, since a count itself would not carry over to other sizes.
+    """
+    log_count = graph.log_count
+    noise = graph.log_noise.exp()
+    price = reception.coupling / reception.disturbance[..., None]  # rate that others lose by a node's power
+    load = graph.gram.abs().square()
+    bounded = [
+        -(graph.log_noise + log_count),
+        log_share + log_count,
+        target + log_count,
+        reception.signal.clamp(min=_LEAST).log() - graph.log_noise,
+        reception.signal.clamp(min=_LEAST).log() + log_count,
+    ]
+    parts = [
+        reception.log_weight,
+        1.0 - noise / reception.disturbance,
+        price.sum(-2),
+        load.sum(-1) - 1.0,
+    ]
+    logs = [each.clamp(-14.0, 14.0) / 4.0 for each in bounded]
+    return torch.where(graph.present[..., None], torch.stack([*logs, *(part.clamp(max=8.0) for part in parts)], -1), 0.0)
