@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+add_benchmark("precoding", "agents.bench_precoding", "time and spectral efficiency of ICGNN beside WMMSE and RZF")
+add_benchmark(
+    "generalisation", "agents.bench_generalisation", "precoding networks on sizes never trained on (CSV, figure)"
+)
 add_benchmark("envs", "agents.bench_envs", "steps per second of environments and of PPO, beside mobile-env's medium")
 
 Parameters = Annotated[
@@ -102,6 +106,38 @@ def train_agent(
         raise typer.Exit(130) from None
     _print_scores(task, scores)
     typer.echo(f"\nPolicy, scores and figures are in {folder}")
+
+
+@app.command(
+    "train-precoder",
+    epilog="""\b
+Examples:
+  airtune train-precoder icgnn                    what is shipped, some minutes
+  airtune train-precoder my.yaml --out runs/mine
+  airtune train-precoder my.yaml --resume runs/mine
+then, in a scenario: mac: {precoder: {name: icgnn, weights: runs/mine/network.safetensors}}""",
+)
+def train_precoder(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or a packaged one: icgnn")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder  [default: runs/precoder-CONFIG]")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="go on with an interrupted training")] = None,
+) -> None:
+    """Train a precoding network without labels, on sum rates over mixed sizes.
+
+    Leaves checkpoints, the rate over RZF's as progress.csv, and the weights.
+    """
+    from agents.gnn.training import PrecoderTraining
+    from agents.training_screen import followed_precoder
+
+    packaged = Path(__file__).parent / "gnn" / f"{config}.yaml"
+    path = packaged if packaged.is_file() else Path(config)
+    folder = resume or out or Path("runs") / f"precoder-{path.stem}"
+    try:
+        trained = followed_precoder(PrecoderTraining.read(path), folder, resume=resume is not None)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; go on with `airtune train-precoder {config} --resume {folder}`", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"The network is {trained}")
 
 
 def _environment(name: str, parameters: list[str] | None) -> Any:

@@ -11,28 +11,28 @@ def inverse_by_conjugate_gradients(matrix: Tensor, steps: int, tolerance: float 
 
     All rows x_k of the inverse, x_k C = e_k^T, are sought at once by the method of Hestenes & Stiefel (J. Res. Nat.
     Bur. Stand. 1952): one product of K x K matrices a step, no factorisation. In exact arithmetic K steps give the
-    inverse. A row whose residual vanishes stays as it is; where the matrix is singular the rows stay finite.
+    inverse. A row stays as it is once it is good enough, whatever the others need; where the matrix is singular rows
+    stay finite.
 
     Args:
         matrix: C, Hermitian and positive definite, complex [batch, K, K].
         steps: most steps.
-        tolerance: stop where every residual's norm is below.
+        tolerance: norm of a row's residual that is good enough.
     """
-    real = matrix.real.dtype
-    tiny = torch.finfo(real).tiny
-    residual = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(matrix).contiguous()
-    direction = residual.clone()
-    solution = torch.zeros_like(residual)
-    r, p, x = (torch.view_as_real(each).flatten(-2) for each in (residual, direction, solution))  # [batch, K, 2 K]
-    norm = torch.ones(r.shape[:-1], dtype=real, device=matrix.device)
+    tiny = torch.finfo(matrix.real.dtype).tiny
+    size = matrix.shape[-1]
+    residual = direction = torch.view_as_real(torch.eye(size, dtype=matrix.dtype, device=matrix.device)).flatten(-2)
+    solution, norm = torch.zeros_like(residual), residual.square().sum(-1)  # rows of [size, 2 size], later of batches
     for step in range(steps):
-        turned = torch.view_as_real(direction @ matrix if step else matrix.resolve_conj().contiguous()).flatten(-2)
-        curvature = (p * turned).sum(-1)
-        length = torch.where(curvature > tiny, norm / curvature.clamp(min=tiny), 0.0)[..., None]
-        x.addcmul_(p, length)
-        r.addcmul_(turned, length, value=-1.0)
-        previous, norm = norm, r.square().sum(-1)
-        if step + 1 == steps or float(norm.max()) <= tolerance**2:
+        turned = matrix if step == 0 else torch.view_as_complex(direction.reshape(-1, size, size, 2)) @ matrix
+        turned = torch.view_as_real(turned.resolve_conj().contiguous()).flatten(-2)
+        curvature = (direction * turned).sum(-1)
+        going = (curvature > tiny) & (norm > tolerance**2)
+        length = torch.where(going, norm / curvature.clamp(min=tiny), 0.0)[..., None]
+        solution = torch.addcmul(solution, direction, length)
+        residual = torch.addcmul(residual, turned, length, value=-1.0)
+        previous, norm = norm, torch.linalg.vector_norm(residual, dim=-1).square()
+        if step + 1 == steps or not (norm > tolerance**2).any():
             break
-        p.mul_(torch.where(previous > tiny, norm / previous.clamp(min=tiny), 0.0)[..., None]).add_(r)
-    return solution
+        direction = torch.addcmul(residual, direction, (norm / previous.clamp(min=tiny))[..., None])
+    return torch.view_as_complex(solution.reshape(-1, size, size, 2))

@@ -27,7 +27,9 @@ def rayleigh(draws: int, streams: int, antennas: int, rng: np.random.Generator) 
     return torch.view_as_complex(torch.from_numpy(parts))
 
 
-def umi(draws: int, streams: int, antennas: int, rng: np.random.Generator, *, worlds: int = 32, seed: int = 0) -> Tensor:
+def umi(
+    draws: int, streams: int, antennas: int, rng: np.random.Generator, *, worlds: int = 32, seed: int = 0
+) -> Tensor:
     """Return channels of random UEs and subbands in street canyons, over the root of noise, complex64 [draws, K, M].
 
     The power of noise in 20 MHz is 1 then, so that the transmit power in watt is ``power_w`` of a precoder. A world is

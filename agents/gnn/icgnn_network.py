@@ -12,7 +12,6 @@ so the network chooses two numbers a node: its share n_k q_k of the dual uplink'
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +22,7 @@ from agents.gnn.network import PrecodingNetwork
 from ran.phy.precoding.streams import Streams
 
 _FEATURES = 9
-_TOLERANCE = 1e-5  # of conjugate gradients' last residuals
+_TOLERANCE = 1e-3  # of conjugate gradients' last residuals
 # Uplink signal-to-noise ratios beyond 50 dB are held there: single precision could not tell the matrix from a singular.
 _MOST_LOG_RATIO = 11.5
 _LEAST = 1e-30
@@ -37,11 +36,21 @@ class Graph:
         gram: correlations G, complex [batch, K, K].
         log_noise: log n_k, real [batch, K].
         present: whether there is a stream, bool [batch, K].
+        load: sum of |g_kj|^2 over the others j, real [batch, K].
     """
 
     gram: Tensor
     log_noise: Tensor
     present: Tensor
+    load: Tensor
+
+    @staticmethod
+    def of(streams: Streams) -> Graph:
+        """Return the graphs of channels, all leading axes as one."""
+        size = streams.noise.shape[-1]
+        gram = streams.gram().reshape(-1, size, size)
+        noise, present = streams.noise.reshape(-1, size), streams.present.reshape(-1, size)
+        return Graph(gram, noise.log(), present, torch.view_as_real(gram).square().sum((-2, -1)) - 1.0)
 
     @property
     def log_count(self) -> Tensor:
@@ -81,7 +90,7 @@ class Reception:
         power = (torch.view_as_real(coefficients) * torch.view_as_real(received)).sum((-3, -2, -1))
         gains = torch.view_as_real(received).square().sum(-1) / power.clamp(min=_LEAST)[:, None, None]
         signal = gains.diagonal(dim1=-2, dim2=-1)
-        coupling = gains - torch.diag_embed(signal)
+        coupling = gains * (1.0 - torch.eye(gains.shape[-1], dtype=gains.dtype, device=gains.device))
         disturbance = coupling.sum(-1) + graph.log_noise.exp()
         return Reception(coupling, signal, disturbance, torch.log1p(signal / disturbance))
 
@@ -93,14 +102,15 @@ class Pass(nn.Module):
         super().__init__()
         self.first, self.log_count = first, log_count
         self.embed = nn.Linear(_FEATURES + log_count, width)
-        self.rounds = nn.ModuleList(nn.Linear(4 * width, width) for _ in range(rounds))
+        self.rounds = nn.ModuleList(nn.Linear(3 * width, width) for _ in range(rounds))
+        self.everyone = nn.Linear(width, width, bias=False)
         self.head = nn.Linear(width, 3)
         nn.init.zeros_(self.head.weight)
         self.head.bias.data = torch.tensor([0.0 if first else 1.0, 0.0, 0.0])
 
     def forward(self, graph: Graph, reception: Reception, log_share: Tensor) -> tuple[Tensor, Tensor]:
         """Return logarithms of the uplink shares and of the squared amplitudes before 1 / (1 + q), [batch, K]."""
-        target = _weighted_mmse_shares(graph, reception)
+        target = weighted_mmse_shares(graph, reception)
         features = _features(graph, reception, log_share, target)
         if self.log_count:  # what does not carry over to other sizes, kept to show it
             features = torch.cat([features, graph.log_count[..., None].expand_as(features[..., :1])], -1)
@@ -109,8 +119,8 @@ class Pass(nn.Module):
         caused = suffered.mT
         mean = graph.present.to(hidden.dtype)[:, None] / graph.log_count.exp()[..., None]  # [batch, 1, K]
         for layer in self.rounds:
-            everyone = (mean @ hidden).expand_as(hidden)
-            hidden = hidden + torch.relu(layer(torch.cat([hidden, suffered @ hidden, caused @ hidden, everyone], -1)))
+            heard = layer(torch.cat([hidden, suffered @ hidden, caused @ hidden], -1))
+            hidden = hidden + torch.relu(heard + self.everyone(mean @ hidden))
         pull, share, amplitude = self.head(hidden).unbind(-1)
         power = amplitude if self.first else reception.log_weight + amplitude
         return graph.log_shares(log_share + pull * (target - log_share) + share), power
@@ -119,13 +129,12 @@ class Pass(nn.Module):
 class IcgnnNetwork(PrecodingNetwork):
     """Passes from maximum ratio with equal powers on; freshly made it is a weighted-MMSE iteration from MMSE.
 
-    While it trains, inverses are exact, since K steps of conjugate gradients equal them and cost more to go back
-    through; afterwards there is none. The precoders on the way need only be good enough to look at: they get
-    ``inner_steps`` steps.
+    Inverses are by conjugate gradients, in training too, so that the network knows what it will get. The precoders on
+    the way need only be good enough to look at: they get ``inner_steps`` steps, the last one K.
     """
 
     def __init__(
-        self, passes: int = 3, width: int = 32, rounds: int = 2, inner_steps: int = 8, log_count: bool = False
+        self, passes: int = 3, width: int = 16, rounds: int = 2, inner_steps: int = 5, log_count: bool = False
     ) -> None:
         super().__init__()
         self.passes = nn.ModuleList(
@@ -135,29 +144,17 @@ class IcgnnNetwork(PrecodingNetwork):
 
     def forward(self, streams: Streams) -> list[Tensor]:
         """Return the coefficients of every pass, complex [..., K, K]."""
-        shape = streams.noise.shape
-        size = shape[-1]
-        graph = Graph(
-            streams.gram().reshape(-1, size, size),
-            streams.noise.log().reshape(-1, size),
-            streams.present.reshape(-1, size),
-        )
+        graph, size = Graph.of(streams), streams.noise.shape[-1]
         log_share = graph.log_shares(torch.zeros_like(graph.log_noise))
         found = [torch.diag_embed(graph.present.to(graph.gram.dtype))]
         for left, layer in zip(reversed(range(len(self.passes))), self.passes, strict=True):
+            steps, tolerance = (min(size, self.inner_steps), 0.0) if left else (size, _TOLERANCE)
             log_share, log_power = layer(graph, Reception.of(graph, found[-1]), log_share)
-            found.append(_coefficients(graph, log_share, log_power, self._inverse(size, left)))
-        return [each.reshape(*shape, size) for each in found[1:]]
-
-    def _inverse(self, size: int, left: int) -> Callable[[Tensor], Tensor]:
-        """Return what inverts with ``left`` passes to come."""
-        if self.training:
-            return lambda matrix: torch.linalg.inv(matrix.to(torch.complex128)).to(matrix.dtype)
-        steps, tolerance = (min(size, self.inner_steps), 0.0) if left else (size, _TOLERANCE)
-        return lambda matrix: inverse_by_conjugate_gradients(matrix, steps, tolerance)
+            found.append(coefficients_of(graph, log_share, log_power, steps, tolerance))
+        return [each.reshape(*streams.noise.shape, size) for each in found[1:]]
 
 
-def _coefficients(graph: Graph, log_share: Tensor, log_power: Tensor, invert: Callable[[Tensor], Tensor]) -> Tensor:
+def coefficients_of(graph: Graph, log_share: Tensor, log_power: Tensor, steps: int, tolerance: float) -> Tensor:
     """Return A = S C^-1 S diag(c) up to scale, C = I + S (G - I) S with S^2 = q / (1 + q), c^2 = power / (1 + q) / S^2.
 
     It is (G + diag(1/q))^-1 with unit diagonal, so that q may be anything.
@@ -172,10 +169,11 @@ def _coefficients(graph: Graph, log_share: Tensor, log_power: Tensor, invert: Ca
     log_column = 0.5 * (log_power + nn.functional.logsigmoid(-log_q))
     log_column = torch.where(graph.present, log_column, -torch.inf)
     columns = (log_column - log_column.amax(-1, keepdim=True).clamp(min=-1e4)).exp()
-    return invert(matrix) * (rows[..., :, None] * columns[..., None, :])
+    inverse = inverse_by_conjugate_gradients(matrix, steps, tolerance)
+    return inverse * (rows[..., :, None] * columns[..., None, :])
 
 
-def _weighted_mmse_shares(graph: Graph, reception: Reception) -> Tensor:
+def weighted_mmse_shares(graph: Graph, reception: Reception) -> Tensor:
     """Return the logarithms of the uplink shares that one round of weighted MMSE would choose, real [batch, K].
 
     n_k q_k is in proportion to n_k w_k |R_kk|^2 / T_k^2, with w_k = 1 + SINR_k and T_k all that node k receives.
@@ -192,7 +190,6 @@ def _features(graph: Graph, reception: Reception, log_share: Tensor, target: Ten
     log_count = graph.log_count
     noise = graph.log_noise.exp()
     price = reception.coupling / reception.disturbance[..., None]  # rate that others lose by a node's power
-    load = graph.gram.abs().square()
     bounded = [
         -(graph.log_noise + log_count),
         log_share + log_count,
@@ -204,7 +201,9 @@ def _features(graph: Graph, reception: Reception, log_share: Tensor, target: Ten
         reception.log_weight,
         1.0 - noise / reception.disturbance,
         price.sum(-2),
-        load.sum(-1) - 1.0,
+        graph.load,
     ]
     logs = [each.clamp(-14.0, 14.0) / 4.0 for each in bounded]
-    return torch.where(graph.present[..., None], torch.stack([*logs, *(part.clamp(max=8.0) for part in parts)], -1), 0.0)
+    return torch.where(
+        graph.present[..., None], torch.stack([*logs, *(part.clamp(max=8.0) for part in parts)], -1), 0.0
+    )

@@ -8,7 +8,6 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import cast
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -44,7 +43,7 @@ def build(name: str, options: dict[str, int | bool]) -> PrecodingNetwork:
         raise UserError(f"unknown network {name!r}{did_you_mean(name, list(NETWORKS))} Known: {', '.join(NETWORKS)}")
     module, _, kind = NETWORKS[name].partition(":")
     try:
-        return cast(PrecodingNetwork, getattr(importlib.import_module(module), kind)(**options))
+        return cast("PrecodingNetwork", getattr(importlib.import_module(module), kind)(**options))
     except TypeError as error:
         raise UserError(f"network {name}: {error}; correct `options`") from None
 
@@ -64,5 +63,7 @@ def load(path: Path) -> PrecodingNetwork:
         network = build(about["network"], json.loads(about["options"]))
         network.load_state_dict(weights)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"{path} holds no precoding network ({error}); give what `airtune train-precoder` wrote") from None
+        raise UserError(
+            f"{path} holds no precoding network ({error}); give what `airtune train-precoder` wrote"
+        ) from None
     return network.eval().requires_grad_(requires_grad=False)

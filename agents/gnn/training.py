@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from agents.gnn.draws import rayleigh, umi
-from agents.gnn.network import PrecodingNetwork, build, save
+from agents.gnn.network import build, save
 from channel.component import Settings
 from channel.errors import UserError
 from channel.seeding import stream, stream_key
-from ran.phy.precoding import RZF, sum_rate
+from ran.phy.precoding import RZF
 from ran.phy.precoding.streams import Streams
 
 CHECKPOINT, NETWORK, CURVE, TASK = "checkpoint.safetensors", "network.safetensors", "progress.csv", "task.json"
@@ -44,7 +44,9 @@ class PrecoderTraining(Settings):
     learning_rate: float = Field(default=2e-3, gt=0, le=1, description="of Adam, falling to 0 as a cosine")
     streams: tuple[int, int] = Field(default=(2, 12), description="fewest and most streams")
     antennas: tuple[int, int] = Field(default=(2, 24), description="fewest and most antennas")
-    square_share: float = Field(default=0.5, ge=0, le=1, description="part of the steps with as many antennas as streams")
+    square_share: float = Field(
+        default=0.5, ge=0, le=1, description="part of the steps with as many antennas as streams"
+    )
     snr_db: tuple[float, float] = Field(default=(-5.0, 30.0), description="range for Rayleigh channels")
     spread_db: float = Field(default=8.0, ge=0, le=40, description="largest deviation of Rayleigh UEs' path gains")
     umi_share: float = Field(default=0.4, ge=0, le=1, description="part of the steps on TR 38.901 UMi channels")
@@ -97,7 +99,7 @@ class Trainer:
         gains = [_gain(value, reference, task.utility).mean() for value in stages]
         loss = -(gains[-1] + 0.3 * sum(gains[:-1]) / max(len(gains) - 1, 1))
         self.optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimiser.step()
@@ -183,10 +185,7 @@ def batch(task: PrecoderTraining, step: int) -> tuple[Tensor, float]:
 
 def rates(streams: Streams, h: Tensor, coefficients: Tensor | None) -> Tensor:
     """Return the rates, bit/s/Hz, real [..., K], of a network's coefficients, of RZF without any; noise is 1."""
-    if coefficients is None:
-        v = RZF().solve(streams)
-    else:
-        v = streams.total_power((streams.direction.mH @ coefficients).mH)
+    v = RZF().solve(streams) if coefficients is None else streams.full_power(streams.direction.mH @ coefficients)
     gain = torch.view_as_real((h @ v).resolve_conj()).square().sum(-1)
     signal = gain.diagonal(dim1=-2, dim2=-1)
     return torch.log2(1.0 + signal / (gain.sum(-1) - signal + 1.0).clamp(min=1.0))

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 
+import agents.gnn.icgnn  # noqa: F401 - as the entry point of an installed AirTune does
 from ran.phy.precoding import MRT, PRECODERS, limit_power, sum_rate
 from tests.ran.phy.precoding.channels import random_unitary, rayleigh
 
@@ -54,6 +55,19 @@ def test_no_antenna_exceeds_its_share(name, streams, antennas, dtype):
     factor = (total_power(v) / total_power(free)).sqrt()[:, None, None]
     torch.testing.assert_close(v, free * factor, atol=1e-5, rtol=1e-4)
     assert (factor <= 1).all()
+
+
+@every_precoder
+@every_size
+def test_no_access_point_exceeds_its_share(name, streams, antennas):
+    """Property: scaled to the limits of two access points, neither sends more than its limit and one just that."""
+    h = rayleigh(7, streams, antennas, seed=12)
+    access_point = torch.arange(antennas) * 2 // antennas
+    limit = torch.tensor([0.3, 0.5], dtype=torch.float64) * POWER_W
+    v = limit_power(precode(name, h), limit, access_point=access_point)
+    antenna = v.abs().square().sum(-1)
+    share = torch.stack([antenna[:, access_point == a].sum(-1) for a in (0, 1)], -1) / limit
+    torch.testing.assert_close(share.amax(-1), torch.ones(7, dtype=torch.float64), atol=1e-9, rtol=0)
 
 
 @every_precoder

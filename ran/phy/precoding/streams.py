@@ -79,6 +79,11 @@ class Streams:
         norm = row_norm(rows).square().sum(-1).sqrt()[..., None, None]
         return (rows * torch.where(norm > 0, self.power_w.sqrt() / norm, 0.0)).mH
 
+    def full_power(self, v: Tensor) -> Tensor:
+        """Return v [..., M, K] times a > 0 such that sum ||v_k||^2 = P; zero where ``v`` is."""
+        norm = row_norm(v).square().sum(-1).sqrt()[..., None, None]
+        return v * torch.where(norm > 0, self.power_w.sqrt() / norm, 0.0)
+
 
 def row_norm(x: Tensor) -> Tensor:
     """Return the Euclidean norm over the last axis of a complex tensor; torch's own is 100 times slower on a CPU."""
