@@ -130,11 +130,11 @@ class IcgnnNetwork(PrecodingNetwork):
     """Passes from maximum ratio with equal powers on; freshly made it is a weighted-MMSE iteration from MMSE.
 
     Inverses are by conjugate gradients, in training too, so that the network knows what it will get. The precoders on
-    the way need only be good enough to look at: they get ``inner_steps`` steps, the last one K.
+    the way need only be good enough to look at: they get at most ``inner_steps`` steps, the last one K.
     """
 
     def __init__(
-        self, passes: int = 3, width: int = 16, rounds: int = 2, inner_steps: int = 5, log_count: bool = False
+        self, passes: int = 2, width: int = 24, rounds: int = 2, inner_steps: int = 6, log_count: bool = False
     ) -> None:
         super().__init__()
         self.passes = nn.ModuleList(

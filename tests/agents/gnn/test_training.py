@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from agents.cli import app
+from agents.gnn.draws import rayleigh
+from agents.gnn.icgnn import ICGNN
 from agents.gnn.network import NETWORKS, load
 from agents.gnn.training import CURVE, NETWORK, PrecoderTraining, Trainer, batch, train_precoder, utility
 from channel.errors import UserError
+from channel.seeding import stream
 
 SMALL = {"steps": 12, "batch": 16, "streams": (2, 5), "antennas": (2, 6), "umi_share": 0.0}
 
@@ -69,3 +74,13 @@ def test_a_wrong_configuration_is_named(tmp_path):
         PrecoderTraining.read(tmp_path / "a.yaml")
     with pytest.raises(UserError, match="give a training's YAML file"):
         PrecoderTraining.read(tmp_path / "none.yaml")
+
+
+def test_the_command_trains_and_a_scenario_can_use_it(tmp_path):
+    """Property: `airtune train-precoder` leaves weights that the precoder icgnn takes."""
+    (tmp_path / "mine.yaml").write_text("steps: 2\nbatch: 4\numi_share: 0\noptions: {width: 4}\n")
+    said = CliRunner().invoke(app, ["train-precoder", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "run")])
+    assert said.exit_code == 0, said.output
+    h = rayleigh(2, 3, 4, stream(0, "command"))
+    v = ICGNN(weights=str(tmp_path / "run" / NETWORK)).precode(h, 1.0, 1.0)
+    torch.testing.assert_close(v.abs().square().sum((-2, -1)), torch.ones(2))
