@@ -8,7 +8,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import cast
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -62,7 +62,7 @@ def load(path: Path) -> PrecodingNetwork:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
         network = build(about["network"], json.loads(about["options"]))
         network.load_state_dict(weights)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"{path} holds no precoding network ({error}); give what `airtune train-precoder` wrote"
         ) from None
