@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-add_benchmark("envs", "agents.bench_envs", "steps per second of environments and of PPO, beside mobile-env's medium")
+add_benchmark("envs", "agents.bench", "steps per second of environments and of PPO, beside mobile-env's medium")
 
 Parameters = Annotated[
     list[str] | None,
