@@ -247,6 +247,8 @@ def _lossy_learning(scenario: Scenario) -> Iterator[Broken]:
     if brittle:
         name = learning.algorithm.name
         yield ("learning", "algorithm"), f"{name} sends {brittle[0]} payloads, of no use with a gap; {remedy}"
+    if learning.split is not None:
+        yield ("learning", "split"), f"a batch with gaps is no batch; {remedy}"
     if learning.freezing.name != "none":
         yield ("learning", "freezing"), f"frozen layers are sent once, and RLC UM may lose them; {remedy}"
 

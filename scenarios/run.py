@@ -99,9 +99,9 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
     learner = build_learner(scenario, world)
     cut_model = None
     if learning.split is not None:
-        from ran.learning.split.cut_model import CutModel
+        from ran.learning.split.choices import cut_model_of
 
-        cut_model = CutModel.of(learning.split, learner, scenario.seed, world.devices)
+        cut_model = cut_model_of(learning.split, learner, scenario.seed, world.devices)
     elif problem := memory_problem(world.devices, learner.training_bytes()):
         raise UserError(f"ues.device: {problem}")
     if learning.attack is not None:

@@ -153,7 +153,7 @@ class FederationState:
             from ran.learning.split.training import with_bottlenecks
 
             split = SplitMemory()
-            server = replace(server, memory=with_bottlenecks(server.memory, federation.cut_model.network.bottlenecks))
+            server = replace(server, memory=with_bottlenecks(server.memory, federation.cut_model.bottlenecks))
         return FederationState(
             server=server,
             memories={},

@@ -97,3 +97,5 @@ class UeRecord:
     x_m: float
     y_m: float
     distance_m: float
+    predicted_s: float = float("nan")
+    took_s: float = float("nan")

@@ -87,6 +87,8 @@ DESCRIPTIONS = {
     "x_m": "position when the model had arrived, east",
     "y_m": "position when the model had arrived, north",
     "distance_m": "distance to the serving cell",
+    "predicted_s": "time that the UE's part of the round was to take, by learning.split.adaptation; NaN else",
+    "took_s": "time that it took, of a split model: from its first downlink slot to its last payload up; NaN else",
 }
 """What each column means; its unit is the ending of its name. Written into the Parquet files."""
 

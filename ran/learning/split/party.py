@@ -156,6 +156,14 @@ class Party:
                     torch.autograd.backward(losses.sum() / (len(sizes) * _counted(labels)))
         return outcome, arriving.grad
 
+    def take_over(self, other: Party) -> None:
+        """Go on with another party's optimiser, as far as both train the same arrays."""
+        assert self.optimizer is not None
+        assert other.optimizer is not None
+        for name in self.leaves.keys() & other.leaves.keys():
+            if other.leaves[name] in other.optimizer.state:
+                self.optimizer.state[self.leaves[name]] = other.optimizer.state[other.leaves[name]]
+
     def drop(self, key: Hashable) -> None:
         """Forget a batch that will not come back, its graphs included."""
         for place in [place for place in self.in_flight if place[0] == key]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from channel.component import Settings
+from ran.learning.split.adaptive import AdaptiveSplit, choice_problems
 from ran.learning.split.cut import Cut
+from ran.learning.split.sample_filter import SampleFilter
 from ran.learning.split.smashed_data import SmashedData
 
 if TYPE_CHECKING:
@@ -53,6 +55,12 @@ class SplitLearning(Settings):
     ahead: int = Field(
         default=0, ge=0, le=1000, description="batches that a UE sends before the gradient of the first is back"
     )
+    adaptation: AdaptiveSplit | None = Field(
+        default=None, description="cut, width and quantiser chosen for every UE and round; null: the same for all"
+    )
+    filter: SampleFilter | None = Field(
+        default=None, description="samples of which the model is sure are left out for some rounds; null: all are sent"
+    )
     gnb: EdgeServer = EdgeServer()
     cloud: EdgeServer = EdgeServer(flop_s=5e13)
     backhaul: BackhaulLink = BackhaulLink()
@@ -75,7 +83,7 @@ def split_problems(split: SplitLearning | None, algorithm: Algorithm, others: Ma
     """
     if split is None:
         return []
-    found = split.problems()
+    found = [*split.problems(), *choice_problems(split, others["transport"])]
     if algorithm.name != "fedavg":
         found.append(f"a cut model takes plain steps, not those of {algorithm.name}; set learning.algorithm to fedavg")
     if others["transport"] not in ("digital", "ideal"):
@@ -86,6 +94,8 @@ def split_problems(split: SplitLearning | None, algorithm: Algorithm, others: Ma
     for section in ("compression", "privacy", "attack"):
         if others[section]:
             found.append(f"learning.{section} is for updates of whole models; leave it out")
+    if split.filter and split.ue_side == "frozen":
+        found.append("`filter`: features of a frozen side are sent once, and no losses come down; leave filter out")
     if split.ahead and split.method in ("sequential", "parallel"):
         found.append(f"`ahead`: {split.method} takes one batch after another; set it to 0, or method to splitfed_v2")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from channel.seeding import stream, stream_key
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
     from ran.learning.algorithms.algorithm import Arrays
     from ran.learning.federation import Federation
+    from ran.learning.split.choices import Choice
     from ran.learning.split.cut import Node
     from ran.learning.split.exchange import Message
     from ran.learning.split.lockstep import Lockstep
     from ran.learning.split.memory import SplitMemory
     from ran.learning.split.party import Outcome
+    from ran.learning.split.rates import WidthRule
     from ran.learning.split.settings import SplitLearning
     from ran.learning.split.split_network import SplitNetwork
     from ran.virtual_clock import Process, VirtualClock
@@ -39,6 +41,7 @@ class Turn:
 
     Attributes:
         batches: samples of each step, by their places among the UE's own.
+        choice: its cut, width and quantiser, where it has its own.
         vanishes_at: the step at which it disappears with its activations under way; None: it stays.
         received: its side of the model, as it came; empty before.
         parties: its own side and the servers', by node.
@@ -52,6 +55,7 @@ class Turn:
     ue: int
     batches: list[NDArray[np.int64]]
     vanishes_at: int | None = None
+    choice: Choice | None = None
     received: Arrays = field(default_factory=dict)
     parties: dict[Node, Party] = field(default_factory=dict)
     losses: list[tuple[float, int]] = field(default_factory=list)
@@ -75,6 +79,7 @@ class SplitRound:
         stage_flops: of one sample's forward pass, by stage.
         memory: what outlives the round.
         lockstep: where UEs wait for each other before a server takes a step; None: they do not.
+        width_of: the width at which a UE's batch of so many samples is sent; None: the full one.
         messages: all that crossed a cut.
         phase_s: time of all batches together in downlink, computing and uplink, waiting for each included.
     """
@@ -87,6 +92,7 @@ class SplitRound:
     round_index: int
     memory: SplitMemory
     lockstep: Lockstep | None = None
+    width_of: WidthRule | None = None
     messages: list[Message] = field(default_factory=list)
     phase_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("downlink", "compute", "uplink"), 0.0))
 
@@ -118,6 +124,12 @@ class SplitRound:
             up = yield from self._send(Transfer(turn.ue, "uplink", payload, self.clock.now_s))
             turn.alive, turn.result = up.payload is not None, own.read() if up.payload is not None else None
 
+    def of(self, turn: Turn) -> SplitRound:
+        """Return the round with the network as it is cut, and its tensors quantised, for one UE."""
+        if turn.choice is None:
+            return self
+        return replace(self, network=turn.choice.model.network, stage_flops=turn.choice.model.stage_flops)
+
     def party(self, node: Node, arrays: Arrays) -> Party:
         """Return a party with an optimiser of its own."""
         made = Party.of(self.network, node, arrays)
@@ -144,7 +156,8 @@ class SplitRound:
         messages = exchange(
             self.network, turn.parties, batch, key=key, rng=stream(self.federation.seed, *key),
             errors=self.memory.errors_of(ue), draws=Draws(stream_key(self.federation.seed, "dropout", *key[1:])),
-            features=features,
+            features=features, width=self.width_of(turn, len(batch.rows)) if self.width_of else 1.0,
+            report_losses=self.split.filter is not None,
         )  # fmt: skip
         known = features is not None and all(row in features.kept for row in batch.rows.tolist())
         try:
@@ -156,6 +169,8 @@ class SplitRound:
                     yield from self._server_step(turn, node, number, len(batch.rows))
                 if outcome is not None:
                     turn.losses.append((outcome.loss, len(batch.rows)))
+                    if self.split.filter:
+                        self.memory.note(turn, turn.batches[number], outcome.losses, self.round_index)
                     turn.parties["ue"].step()
                     return
                 assert message is not None
