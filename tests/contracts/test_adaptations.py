@@ -70,13 +70,12 @@ def test_choices_are_places_that_fit_and_no_better_than_the_best(name, given_men
     """
     menu, action = given_menu
     rule = ADAPTATIONS.get(name)()
-    try:
-        place = rule.choose(menu, now, action)
-    except UserError as error:
-        assert "MB on the UE" in str(error)
-        wanted = {"fixed": (0, 0, 0), "agent": action}.get(name)
-        assert not (menu.fits(now)[wanted] if wanted else menu.fits(now).any())
+    bound = {"fixed": (0, 0, 0), "agent": action}.get(name)
+    if not (menu.fits(now)[bound] if bound else menu.fits(now).any()):
+        with pytest.raises(UserError, match="MB on the UE"):
+            rule.choose(menu, now, action)
         return
+    place = rule.choose(menu, now, action)
     assert place == rule.choose(menu, now, action)
     assert place in set(menu.places())
     assert menu.cuts[place[0]].memory_bytes <= now.device.memory_bytes

@@ -78,9 +78,7 @@ def test_ues_that_take_turns_hand_on_what_was_learnt(optimizer):
     UE sides start each turn with a fresh optimiser; a server goes on with that of what it had before (AdamW's moments).
     """
     steps = f"learning.algorithm={{name: fedavg, local_steps: 2, optimizer: {optimizer}, learning_rate: 0.01}}"
-    federation, state, _ = after(
-        1, steps, adaptive(CUTS, "sequential"), actions={0: (0, 0, 0), 1: (2, 0, 0), 2: (1, 0, 0)}
-    )
+    _, state, _ = after(1, steps, adaptive(CUTS, "sequential"), actions={0: (0, 0, 0), 1: (2, 0, 0), 2: (1, 0, 0)})
     again = federation_of(steps, adaptive(CUTS, "sequential"))
     fresh = FederationState.start(again)
     _, turns = next_turns(again, fresh)
@@ -193,7 +191,7 @@ def test_an_agent_sees_what_a_rule_sees_and_acts_in_its_place():
 
 
 def test_a_bottleneck_of_one_cut_is_not_that_of_another():
-    """Oracle: by hand: two UEs cut after layer 1, none after 2: its bottleneck stays as drawn; accuracy by cuts used."""
+    """Oracle: by hand: two UEs cut after layer 1, none after 2, whose bottleneck stays as drawn."""
     more = "data: {bottleneck: {size: 32}}"
     federation, state, [result] = after(
         1, adaptive(CUTS, more=more), actions={0: (0, 0, 0), 1: (0, 0, 0), 2: (2, 0, 0)}
@@ -250,7 +248,7 @@ def test_what_does_not_go_together_is_refused(split, words):
 @pytest.mark.parametrize("split", ["adaptation: {}", "data: {bottleneck: {size: 8, uplink_budget_s: 1}}"])
 def test_without_a_radio_there_is_nothing_to_adapt_to(split):
     """Oracle: the sentence."""
-    with pytest.raises(UserError, match="set learning.transport to digital"):
+    with pytest.raises(UserError, match=r"set learning\.transport to digital"):
         load("smoke", [f"learning.split={{{split}}}", "learning.transport=ideal"])
 
 
