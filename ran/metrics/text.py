@@ -86,7 +86,26 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("  spent on", _parts(s, "ue_{}_energy_j", ("transmit", "receive", "compute"), _joule)),
         ("  per UE", f"{_joule(s['energy_per_ue_j'])}, at most {_joule(s['energy_worst_ue_j'])}"),
         ("energy of the gNB", _joule(s["gnb_energy_j"])),
+        *_cut(s),
     ]
+
+
+def _cut(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a cut model took of UEs and servers, and what smashed data told; nothing of one that is whole."""
+    s, rows = summary, list[tuple[str, str]]()
+    servers = [name for name in ("gnb", "cloud") if math.isfinite(s[f"{name}_utilisation"])]
+    if servers:
+        busy = [f"{'gNB' if name == 'gnb' else name} {percent(s[f'{name}_utilisation'])}" for name in servers]
+        most = with_prefix(s["ue_memory_peak_bytes"], "B")
+        rows += [("servers busy", ", ".join(busy)), ("UE side", f"{with_prefix(s['ue_flops'], 'FLOP')}, {most} at most")]
+    if math.isfinite(s["probe_normalised_mse"]):
+        found = [f"{percent(s['probe_normalised_mse'])} of the mean's error"]
+        if math.isfinite(s["probe_ssim"]):
+            found.append(f"SSIM {s['probe_ssim']:.2f} (mean image {s['probe_mean_ssim']:.2f})")
+        if math.isfinite(s["probe_token_accuracy"]):
+            found.append(f"{percent(s['probe_token_accuracy'])} of tokens recovered")
+        rows.append(("privacy probe", ", ".join(found)))
+    return rows
 
 
 def _losses(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -10,11 +10,12 @@ from pydantic import Field
 from channel.component import Settings
 from ran.learning.split.cut import Cut
 from ran.learning.split.smashed_data import SmashedData
+from ran.learning.split.staleness import BoundedStaleness
 
 if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import Algorithm
 
-Method = Literal["sequential", "splitfed_v1", "splitfed_v2", "parallel"]
+Method = Literal["sequential", "splitfed_v1", "splitfed_v2", "parallel", "asynchronous"]
 
 
 class EdgeServer(Settings):
@@ -38,9 +39,11 @@ class SplitLearning(Settings):
       arXiv 2004.12088). With lossless payloads it takes FedAvg's steps.
     - ``splitfed_v2``: all at once; one server side takes a step for every batch, in the order of arrival.
     - ``parallel``: all at once; one server side takes one step for the batches of all UEs, which wait for each other.
+    - ``asynchronous``: splitfed_v2 without its barrier: a UE side is merged when it arrives, and the UE goes on, as far
+      ahead of the others as ``asynchronous.max_staleness`` lets it; see ``BoundedStaleness``.
 
-    UE sides are averaged at the end of a round, weighted by samples; optimisers begin anew in every round, as FedAvg's
-    do. Steps, batch size and optimiser are ``learning.algorithm``'s, of both sides.
+    Otherwise UE sides are averaged at the end of a round, weighted by samples; optimisers begin anew in every round, as FedAvg's
+    do (a UE's in every cycle). Steps, batch size and optimiser are ``learning.algorithm``'s, of both sides.
     """
 
     method: Method = "splitfed_v2"
@@ -53,6 +56,7 @@ class SplitLearning(Settings):
     ahead: int = Field(
         default=0, ge=0, le=1000, description="batches that a UE sends before the gradient of the first is back"
     )
+    asynchronous: BoundedStaleness = BoundedStaleness()
     gnb: EdgeServer = EdgeServer()
     cloud: EdgeServer = EdgeServer(flop_s=5e13)
     backhaul: BackhaulLink = BackhaulLink()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from channel.seeding import stream
 from ran.energy import compute_energy_j
 from ran.learning.algorithms.algorithm import ClientUpdate, Server, combine, part, prefixed, weighted_mean
-from ran.learning.hierarchy import Backhaul
 from ran.learning.history import remember
 from ran.learning.round import LocalTraining, RoundResult, waited
+from ran.learning.split.book import Book
 from ran.learning.split.lockstep import Lockstep
+from ran.learning.split.pace import Pace
 from ran.learning.split.party import Party
 from ran.learning.split.split_round import SplitRound, Turn
 from ran.learning.version_metrics import busy_rows, one_exchange
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ran.learning.participation import Candidates
     from ran.learning.split.cut import Node
     from ran.learning.split.cut_model import CutModel
-    from ran.metrics.records import RoundRecord
+    from ran.metrics.records import RoundRecord, UeRecord
     from ran.transfer import Exchange
     from ran.virtual_clock import Process
 
@@ -55,19 +56,22 @@ def run_split_round(
     turns = [_turn(federation, candidates, ue) for ue in chosen]
     lockstep = Lockstep(clock, turns) if model.split.method == "parallel" else None
     work = SplitRound(
-        federation, model.split, model.network, model.stage_flops, clock, state.round, state.split, lockstep
-    )
+        federation, model.split, model.network, model.stage_flops, clock, state.round, model.counts["ue"], state.split,
+        Book(state.round + 1), lockstep,
+    )  # fmt: skip
 
     announce("batches")
     before = whole_arrays(state)
+    is_paced = model.split.method == "asynchronous"
+    pace = Pace.of(work, turns, _sides(model, before)["ue"]) if is_paced else None
     with federation.learner.training(state.round):
-        servers = _start(work, model, turns, before)
+        servers = _start(work, model, turns, before, pace)
         clock.run()
 
     announce("aggregation")
     state.clock_s = max(start_s, clock.now_s)
-    state.conclude([replace(state.edges[0], server=_merged(federation, state, model, turns, servers, before))])
-    return _result(federation, state, work, turns, start_s, session.account())
+    state.conclude([replace(state.edges[0], server=_merged(federation, state, model, turns, servers, before, pace))])
+    return _result(federation, state, work, turns, start_s, session.account(), pace)
 
 
 def whole_arrays(state: FederationState) -> Arrays:
@@ -94,7 +98,9 @@ def _sides(model: CutModel, arrays: Arrays) -> dict[Node, Arrays]:
     return {node: {name: arrays[name] for name in model.network.names(node)} for node in model.nodes}
 
 
-def _start(work: SplitRound, model: CutModel, turns: Sequence[Turn], arrays: Arrays) -> dict[Node, Party]:
+def _start(
+    work: SplitRound, model: CutModel, turns: Sequence[Turn], arrays: Arrays, pace: Pace | None
+) -> dict[Node, Party]:
     """Start the UEs' processes, and return the servers' parties where all UEs share them."""
     sides = _sides(model, arrays)
     servers = [node for node in model.nodes if node != "ue"]
@@ -106,6 +112,8 @@ def _start(work: SplitRound, model: CutModel, turns: Sequence[Turn], arrays: Arr
     shared: dict[Node, Party] = {node: work.party(node, sides[node]) for node in servers}
     if model.split.method == "sequential":
         work.clock.start(_one_after_another(work, turns, sides["ue"], shared))
+    elif pace:
+        pace.start(shared)
     else:
         for turn in turns:
             work.clock.start(work.run(turn, sides["ue"], shared))
@@ -126,6 +134,7 @@ def _merged(
     turns: Sequence[Turn],
     shared: Mapping[Node, Party],
     before: Arrays,
+    pace: Pace | None,
 ) -> Server:
     """Return the server with the sides put together."""
     back = [turn for turn in turns if turn.result is not None]
@@ -133,7 +142,9 @@ def _merged(
     after = dict(before)
     for party in shared.values():
         after |= party.read()
-    if back and model.split.method == "sequential":
+    if pace:
+        after |= pace.ue_side
+    elif back and model.split.method == "sequential":
         after |= back[-1].result or {}
     elif back:
         after |= _mean([turn.result or {} for turn in back], weights)
@@ -158,28 +169,45 @@ def _result(
     turns: Sequence[Turn],
     start_s: float,
     exchange: Exchange,
+    pace: Pace | None,
 ) -> RoundResult:
     """Return the rows and events of the round that ``state`` has just concluded."""
     trained = [_training(federation, turn) for turn in turns if turn.losses]
     back = [turn.ue for turn in turns if turn.result is not None]
     evaluation = federation.learner.evaluate(state.server.model, work.network.bottlenecked(whole_arrays(state)))
-    done = Trained(trained, [turn.ue for turn in turns if turn.vanished], back, evaluation, {})
+    stale = pace.staleness() if pace else {}
+    done = Trained(trained, [turn.ue for turn in turns if turn.vanished], back, evaluation, {}, stale)
     down = [each for each in exchange.deliveries if each.direction == "downlink"]
     up = [each for each in exchange.deliveries if each.direction == "uplink"]
     ues = busy_rows(federation, state, (down, up), done, exchange)
+    ues = work.book.of_ues(ues, turns, federation.simulation.world.devices)
     uplink = one_exchange(exchange, [])
     radio_s = start_s, state.clock_s
-    record = round_record(federation.simulation, state, radio_s, ues, done, exchange, uplink, Backhaul(), math.nan)
+    record = round_record(federation.simulation, state, radio_s, ues, done, exchange, uplink, work.book.backhaul(), math.nan)
     share = (state.clock_s - start_s) / (sum(work.phase_s.values()) or 1.0)
     spent = [share * work.phase_s[name] for name in ("downlink", "compute", "uplink")]
-    record = replace(record, downlink_s=spent[0], compute_s=spent[1], uplink_s=spent[2])
+    record = replace(record, downlink_s=spent[0], compute_s=spent[1], uplink_s=spent[2], **_accounts(work, ues, record))
+    if pace and pace.merges:
+        record = replace(record, staleness=sum(each.staleness for each in pace.merges) / len(pace.merges))
     for row in ues:
         state.history["energy_j"][row.ue] += row.transmit_energy_j + row.receive_energy_j + row.compute_energy_j
     for local in trained:
         if local.ue in back:
             end = Delivery(local.ue, "uplink", None, start_s, state.clock_s)
             remember(state.history, state.round, start_s, [(local, end)])
-    return RoundResult(record, ues, _events(work, turns, record), Backhaul())
+    batches, timeline = work.book.batches(), work.book.activities
+    return RoundResult(record, ues, _events(work, turns, record), work.book.backhaul(), batches, timeline)
+
+
+def _accounts(work: SplitRound, ues: Sequence[UeRecord], record: RoundRecord) -> dict[str, Any]:
+    """Return how busy the servers were, and what the UE that held most held."""
+    duration_s = record.end_s - record.start_s
+    busy = {
+        f"{node}_utilisation": work.clock.busy_s((node, 0)) / (duration_s or math.inf)
+        for node in dict.fromkeys(work.split.cut.nodes)
+        if node != "ue"
+    }
+    return busy | {"ue_memory_peak_bytes": max((row.memory_peak_bytes for row in ues), default=0)}
 
 
 def _training(federation: Federation, turn: Turn) -> LocalTraining:
