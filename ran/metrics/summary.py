@@ -18,7 +18,8 @@ class RunSummary:
     Attributes:
         own_accuracy: of the UEs' personal models, each when it last took part, on test data in its own mix of classes;
             NaN where the algorithm makes none.
-        mean_staleness: server steps from the model that an update was made from to its merging, mean over all updates.
+        mean_staleness: server steps from the model that an update was made from to its merging, mean over all updates;
+            of asynchronous split learning, cycles that the furthest UE side was ahead.
         accuracy_ratio_to_central: final over central accuracy; NaN (null in the file) where central was skipped.
         time_to_90_percent_s: when test accuracy first reached 90 % of the final one (0 if untrained it already had).
         downlink_se_bit_s_hz: delivered payload bits over bandwidth times time of the resource blocks used, all rounds.
@@ -182,7 +183,7 @@ def _over_time(rounds: Sequence[RoundRecord], column: str) -> float:
     return sum(time_s * share for time_s, share in spent) / total_s if total_s else math.nan
 
 
-def _leaked(rounds: Sequence[RoundRecord]) -> dict[str, float]:
+def _leaked(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
     """Return what the privacy probe found in the round in which smashed data told most."""
     probed = [row for row in rounds if math.isfinite(row.probe_normalised_mse)]
     worst = min(probed, key=lambda row: row.probe_normalised_mse, default=None)

@@ -28,7 +28,8 @@ DESCRIPTIONS = {
     "uplink_s": "virtual time from then until the last update had arrived",
     "participants": "UEs that took part; without rounds, updates that were merged",
     "vanished": "UEs that trained but left, or dropped out, before they reported",
-    "staleness": "server steps between the model that an update was made from and its merging, mean over updates",
+    "staleness": "server steps between the model that an update was made from and its merging, mean over updates; "
+    "asynchronous split learning: cycles that the furthest UE side was ahead",
     "num_samples": "training samples of the UE",
     "train_loss": "mean training loss",
     "test_loss": "loss of the aggregated model on the test set",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ran.energy import compute_energy_j
 from ran.learning.hierarchy import Backhaul
@@ -131,7 +131,8 @@ class Book:
         return [self._batch(place, found[place]) for place in sorted(found)]
 
     def _batch(self, place: tuple[int, int], done: Sequence[ActivityRecord]) -> BatchRecord:
-        account, spent = self._batches[place], dict.fromkeys(_DURATIONS.values(), 0.0)
+        account = self._batches[place]
+        spent: dict[str, Any] = dict.fromkeys(_DURATIONS.values(), 0.0)
         for each in done:
             spent[_DURATIONS[each.place]] += each.end_s - each.start_s
         start_s, end_s = min(each.start_s for each in done), max(each.end_s for each in done)

@@ -42,8 +42,8 @@ class SplitLearning(Settings):
     - ``asynchronous``: splitfed_v2 without its barrier: a UE side is merged when it arrives, and the UE goes on, as far
       ahead of the others as ``asynchronous.max_staleness`` lets it; see ``BoundedStaleness``.
 
-    Otherwise UE sides are averaged at the end of a round, weighted by samples; optimisers begin anew in every round, as FedAvg's
-    do (a UE's in every cycle). Steps, batch size and optimiser are ``learning.algorithm``'s, of both sides.
+    Otherwise UE sides are averaged at the end of a round, weighted by samples; optimisers begin anew in every round, as
+    FedAvg's do (a UE's in every cycle). Steps, batch size and optimiser are ``learning.algorithm``'s, of both sides.
     """
 
     method: Method = "splitfed_v2"

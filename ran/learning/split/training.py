@@ -183,7 +183,9 @@ def _result(
     ues = work.book.of_ues(ues, turns, federation.simulation.world.devices)
     uplink = one_exchange(exchange, [])
     radio_s = start_s, state.clock_s
-    record = round_record(federation.simulation, state, radio_s, ues, done, exchange, uplink, work.book.backhaul(), math.nan)
+    record = round_record(
+        federation.simulation, state, radio_s, ues, done, exchange, uplink, work.book.backhaul(), math.nan
+    )
     share = (state.clock_s - start_s) / (sum(work.phase_s.values()) or 1.0)
     spent = [share * work.phase_s[name] for name in ("downlink", "compute", "uplink")]
     record = replace(record, downlink_s=spent[0], compute_s=spent[1], uplink_s=spent[2], **_accounts(work, ues, record))
