@@ -9,6 +9,7 @@ from pydantic import Field
 
 from channel.component import Settings
 from ran.learning.split.cut import Cut
+from ran.learning.split.probe_settings import SmashedDataProbe, probe_problems
 from ran.learning.split.smashed_data import SmashedData
 from ran.learning.split.staleness import BoundedStaleness
 
@@ -57,6 +58,9 @@ class SplitLearning(Settings):
         default=0, ge=0, le=1000, description="batches that a UE sends before the gradient of the first is back"
     )
     asynchronous: BoundedStaleness = BoundedStaleness()
+    privacy_probe: SmashedDataProbe | None = Field(
+        default=None, description="an attack that reconstructs inputs from what crossed the first cut; null: none"
+    )
     gnb: EdgeServer = EdgeServer()
     cloud: EdgeServer = EdgeServer(flop_s=5e13)
     backhaul: BackhaulLink = BackhaulLink()
@@ -72,7 +76,9 @@ _PLAIN: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def split_problems(split: SplitLearning | None, algorithm: Algorithm, others: Mapping[str, str]) -> list[str]:
+def split_problems(
+    split: SplitLearning | None, algorithm: Algorithm, others: Mapping[str, str], rounds: int
+) -> list[str]:
     """Return a sentence for each part of the learning that a split model cannot go with, the remedy included.
 
     ``others`` are the names of the components by section, and what is set beside them by name, empty if nothing is.
@@ -80,6 +86,7 @@ def split_problems(split: SplitLearning | None, algorithm: Algorithm, others: Ma
     if split is None:
         return []
     found = split.problems()
+    found += probe_problems(split.privacy_probe, rounds=rounds, is_frozen=split.ue_side == "frozen")
     if algorithm.name != "fedavg":
         found.append(f"a cut model takes plain steps, not those of {algorithm.name}; set learning.algorithm to fedavg")
     if others["transport"] not in ("digital", "ideal"):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ran.learning.federation import Federation
     from ran.learning.split.counting import SideCount
     from ran.learning.split.cut import Node
+    from ran.learning.split.eavesdropper import Eavesdropper
     from ran.learning.split.exchange import Message
     from ran.learning.split.lockstep import Lockstep
     from ran.learning.split.memory import SplitMemory
@@ -81,6 +82,7 @@ class SplitRound:
         memory: what outlives the round.
         lockstep: where UEs wait for each other before a server takes a step; None: they do not.
         book: what was done and held.
+        eavesdropper: who listens to smashed data in this round; None: nobody.
         phase_s: time of all batches together in downlink, computing and uplink, waiting for each included.
     """
 
@@ -94,6 +96,7 @@ class SplitRound:
     memory: SplitMemory
     book: Book
     lockstep: Lockstep | None = None
+    eavesdropper: Eavesdropper | None = None
     phase_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("downlink", "compute", "uplink"), 0.0))
 
     def run(self, turn: Turn, arrays: Arrays, servers: dict[Node, Party]) -> Process:
@@ -153,7 +156,7 @@ class SplitRound:
         messages = exchange(
             self.network, turn.parties, batch, key=key, rng=stream(self.federation.seed, *key),
             errors=self.memory.errors_of(ue), draws=Draws(stream_key(self.federation.seed, "dropout", *key[1:])),
-            features=features,
+            features=features, heard=self.eavesdropper.hear if self.eavesdropper else None,
         )  # fmt: skip
         rows = batch.rows.tolist()
         lacking = len(rows) if features is None else sum(row not in features.kept for row in rows)

@@ -13,6 +13,7 @@ from ran.learning.algorithms.algorithm import ClientUpdate, Server, combine, par
 from ran.learning.history import remember
 from ran.learning.round import LocalTraining, RoundResult, waited
 from ran.learning.split.book import Book
+from ran.learning.split.eavesdropper import Eavesdropper, Finding, embeddings_of
 from ran.learning.split.lockstep import Lockstep
 from ran.learning.split.pace import Pace
 from ran.learning.split.party import Party
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ran.learning.participation import Candidates
     from ran.learning.split.cut import Node
     from ran.learning.split.cut_model import CutModel
+    from ran.learning.split.settings import SplitLearning
     from ran.metrics.records import RoundRecord, UeRecord
     from ran.transfer import Exchange
     from ran.virtual_clock import Process
@@ -57,7 +59,7 @@ def run_split_round(
     lockstep = Lockstep(clock, turns) if model.split.method == "parallel" else None
     work = SplitRound(
         federation, model.split, model.network, model.stage_flops, clock, state.round, model.counts["ue"], state.split,
-        Book(state.round + 1), lockstep,
+        Book(state.round + 1), lockstep, _eavesdropper(federation, model.split, state.round + 1),
     )  # fmt: skip
 
     announce("batches")
@@ -68,10 +70,23 @@ def run_split_round(
         servers = _start(work, model, turns, before, pace)
         clock.run()
 
+    finding = Finding()
+    if work.eavesdropper:
+        announce("privacy probe")
+        finding = work.eavesdropper.find(embeddings_of(model.network.module, federation.learner.sample()))
     announce("aggregation")
     state.clock_s = max(start_s, clock.now_s)
     state.conclude([replace(state.edges[0], server=_merged(federation, state, model, turns, servers, before, pace))])
-    return _result(federation, state, work, turns, start_s, session.account(), pace)
+    result = _result(federation, state, work, turns, start_s, session.account(), pace)
+    return replace(result, record=replace(result.record, **vars(finding)))
+
+
+def _eavesdropper(federation: Federation, split: SplitLearning, number: int) -> Eavesdropper | None:
+    """Return who listens in round ``number``, if anybody does."""
+    probe = split.privacy_probe
+    if probe is None or number % probe.every:
+        return None
+    return Eavesdropper(probe, federation.seed, number, federation.learner.num_training_samples)
 
 
 def whole_arrays(state: FederationState) -> Arrays:
