@@ -39,6 +39,10 @@ def report(run_dir: str | Path) -> list[Path]:
                 _headline(figure, results)
             paths.append(directory / f"{name}.png")
             save(figure, paths[-1], dpi)
+    if not results.timeline.empty:
+        with styled():
+            paths.append(directory / "split.png")
+            save(_draw_split(results), paths[-1], dpi)
     if results.network is not None:
         paths.append(report_network(run_dir))
     return paths
@@ -165,6 +169,22 @@ def _draw(results: Results, panels: Sequence[Sequence[Panel]], size_in: tuple[fl
     for row, axes_row in zip(panels, grid, strict=True):
         for panel, axes in zip(row, axes_row, strict=True):
             panel(axes, results)
+    return figure
+
+
+def _draw_split(results: Results) -> Figure:
+    """Return the figure of a cut model: the timeline of its last round above what batches take."""
+    from matplotlib.figure import Figure
+
+    from ran.metrics import split_figures as f
+
+    figure = Figure(figsize=(12.0, 7.2))
+    above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1.0), squeeze=False)[:, 0]
+    f.batch_timeline(above.subplots(), results)
+    for panel, axes in zip(
+        (f.time_per_batch, f.bytes_per_batch, f.server_utilisation), below.subplots(1, 3), strict=True
+    ):
+        panel(axes, results)
     return figure
 
 

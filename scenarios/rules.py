@@ -147,7 +147,7 @@ def _learning(scenario: Scenario) -> Iterator[Broken]:
             learning.privacy, algorithm, learning.transport, learning.aggregator, learning.participation,
             learning.compression.uplink.name, 1 if learning.hierarchy.name == "flat" else cells, ues.count,
         ),
-        "split": split_problems(learning.split, algorithm, _beside(learning)),
+        "split": split_problems(learning.split, algorithm, _beside(learning), learning.rounds),
         "attack": attack_problems(learning.attack, learning.task.kind, algorithm, learning.transport, learning.privacy)
         if learning.attack else [],
     }  # fmt: skip

@@ -239,6 +239,8 @@ def _run_rounds(
             result = run_next(federation, state, progress.stage)
         for event in result.events:
             directory.append_event(event)
+        if federation.cut_model:
+            directory.write_batches(result.record.round, result.batches, result.timeline)
         directory.complete_round(result.record, result.ues, state.arrays(), {"round": state.round})
         progress.round_done(result.record)
 

@@ -60,6 +60,8 @@ class AdaptiveSplit(Settings):
 def choice_problems(split: SplitLearning, transport: str) -> Iterator[str]:
     """Yield a sentence for each choice, of a round or of a batch, that the split cannot leave open."""
     yield from _width_problems(split, transport)
+    if split.filter is not None and split.method == "asynchronous":
+        yield "`filter`: it looks at samples round by round, and asynchronous UEs go through many cycles in one; leave it out"
     chosen = split.adaptation
     if chosen is None:
         return
@@ -72,6 +74,11 @@ def choice_problems(split: SplitLearning, transport: str) -> Iterator[str]:
         yield "`adaptation`: the ideal transport has no rates to adapt to; set learning.transport to digital"
     if split.cut.shape != "two_way":
         yield f"`adaptation`: a {split.cut.shape} cut is not chosen by round; set cut.shape to two_way"
+    if split.method == "asynchronous":
+        yield (
+            "`adaptation`: it chooses round by round, and asynchronous UEs go through many cycles in one; set method to "
+            "splitfed_v1"
+        )
     if split.ue_side == "frozen":
         yield "`adaptation`: features of a frozen side are sent once, at one cut and width; set ue_side to trained"
     if len(chosen.cuts) > 1 and split.method in ("splitfed_v2", "parallel"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -76,6 +76,10 @@ class Errors:
     kept: dict[tuple[int, Kind], Arrays] = field(default_factory=dict)
 
 
+Heard = Callable[[Batch, torch.Tensor], None]
+"""What listens at the first cut's receiver: it may keep what it is given, and changes nothing."""
+
+
 def exchange(
     split: SplitNetwork,
     parties: Mapping[Node, Party],
@@ -88,6 +92,7 @@ def exchange(
     width: float = 1.0,
     report_losses: bool = False,
     features: ActivationCache | None = None,
+    heard: Heard | None = None,
 ) -> Generator[Message, None, Outcome]:
     """Yield the messages of one batch, and return its loss; gradients stay in the parties' leaves.
 
@@ -109,9 +114,10 @@ def exchange(
         report_losses: send the UE each sample's loss, for the filter, where it does not compute them itself.
         features: what the receiver of the first cut has of the UE's samples, where the first stage is frozen (client-
             frozen mode): only those of samples that it lacks are computed, each alone and without dropout, and sent.
+        heard: called with samples and the activations that were received of them across the first cut.
     """
     parties_of = [parties[stage.node] for stage in split.stages]
-    side = _Side(split, batch, rng, errors)
+    side = _Side(split, batch, rng, errors, heard)
     try:
         inputs, labels, arriving = batch.inputs, batch.labels, None
         start = 0
@@ -182,6 +188,7 @@ class _Side:
     batch: Batch
     rng: np.random.Generator
     errors: Errors
+    heard: Heard | None = None
     next_memory: Arrays = field(default_factory=dict)
 
     def towards_loss(self, cut: int, output: torch.Tensor) -> Message:
@@ -220,7 +227,10 @@ class _Side:
         """Return the tensor of a message that has arrived; its sender's memory moves on."""
         if self._compressor(message.kind).remembers:
             self.errors.kept[message.cut, message.kind] = self.next_memory
-        return decode_tensor(message.payload, self._compressor(message.kind), like.shape).to(like.device)
+        tensor = decode_tensor(message.payload, self._compressor(message.kind), like.shape).to(like.device)
+        if self.heard is not None and message.cut == 0 and message.kind == "activations":
+            self.heard(self.batch, tensor)
+        return tensor
 
     def _encoded(self, cut: int, kind: Kind, values: torch.Tensor) -> Payload:
         known = self.errors.kept.get((cut, kind), {})

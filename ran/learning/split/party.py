@@ -54,6 +54,7 @@ class Party:
         leaves: the trainable arrays by name.
         optimizer: of the leaves; None where something else moves them.
         in_flight: the graphs by batch and stage, until the gradient comes.
+        steps: taken so far.
     """
 
     split: SplitNetwork
@@ -61,6 +62,7 @@ class Party:
     leaves: dict[str, torch.nn.Parameter]
     optimizer: torch.optim.Optimizer | None = None
     in_flight: dict[tuple[Hashable, int], _Graph] = field(default_factory=dict)
+    steps: int = 0
 
     @staticmethod
     def of(split: SplitNetwork, node: Node, arrays: Arrays) -> Party:
@@ -69,6 +71,13 @@ class Party:
         device = next(split.module.parameters()).device
         leaves = {name: torch.nn.Parameter(torch.tensor(arrays[name], device=device)) for name in sorted(arrays)}
         return Party(split, node, leaves)
+
+    @property
+    def stashed_bytes(self) -> int:
+        """Bytes of the parameters that only batches in flight still use: copies of before the last steps."""
+        now = {id(leaf) for leaf in self.leaves.values()}
+        used = {id(leaf): leaf for graph in self.in_flight.values() for leaf in graph.leaves.values()}
+        return sum(leaf.numel() * leaf.element_size() for key, leaf in used.items() if key not in now)
 
     def read(self) -> Arrays:
         """Return a copy of the trainable arrays."""
@@ -177,6 +186,7 @@ class Party:
         """
         if self.optimizer is None:
             return
+        self.steps += 1
         if self.in_flight:
             self._renew(self.optimizer)
         self.optimizer.step()

@@ -10,13 +10,15 @@ from pydantic import Field
 from channel.component import Settings
 from ran.learning.split.adaptive import AdaptiveSplit, choice_problems
 from ran.learning.split.cut import Cut
+from ran.learning.split.probe_settings import SmashedDataProbe, probe_problems
 from ran.learning.split.sample_filter import SampleFilter
 from ran.learning.split.smashed_data import SmashedData
+from ran.learning.split.staleness import BoundedStaleness
 
 if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import Algorithm
 
-Method = Literal["sequential", "splitfed_v1", "splitfed_v2", "parallel"]
+Method = Literal["sequential", "splitfed_v1", "splitfed_v2", "parallel", "asynchronous"]
 
 
 class EdgeServer(Settings):
@@ -40,9 +42,11 @@ class SplitLearning(Settings):
       arXiv 2004.12088). With lossless payloads it takes FedAvg's steps.
     - ``splitfed_v2``: all at once; one server side takes a step for every batch, in the order of arrival.
     - ``parallel``: all at once; one server side takes one step for the batches of all UEs, which wait for each other.
+    - ``asynchronous``: splitfed_v2 without its barrier: a UE side is merged when it arrives, and the UE goes on, as far
+      ahead of the others as ``asynchronous.max_staleness`` lets it; see ``BoundedStaleness``.
 
-    UE sides are averaged at the end of a round, weighted by samples; optimisers begin anew in every round, as FedAvg's
-    do. Steps, batch size and optimiser are ``learning.algorithm``'s, of both sides.
+    Otherwise UE sides are averaged at the end of a round, weighted by samples; optimisers begin anew in every round, as
+    FedAvg's do (a UE's in every cycle). Steps, batch size and optimiser are ``learning.algorithm``'s, of both sides.
     """
 
     method: Method = "splitfed_v2"
@@ -61,6 +65,10 @@ class SplitLearning(Settings):
     filter: SampleFilter | None = Field(
         default=None, description="samples of which the model is sure are left out for some rounds; null: all are sent"
     )
+    asynchronous: BoundedStaleness = BoundedStaleness()
+    privacy_probe: SmashedDataProbe | None = Field(
+        default=None, description="an attack that reconstructs inputs from what crossed the first cut; null: none"
+    )
     gnb: EdgeServer = EdgeServer()
     cloud: EdgeServer = EdgeServer(flop_s=5e13)
     backhaul: BackhaulLink = BackhaulLink()
@@ -76,7 +84,9 @@ _PLAIN: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def split_problems(split: SplitLearning | None, algorithm: Algorithm, others: Mapping[str, str]) -> list[str]:
+def split_problems(
+    split: SplitLearning | None, algorithm: Algorithm, others: Mapping[str, str], rounds: int
+) -> list[str]:
     """Return a sentence for each part of the learning that a split model cannot go with, the remedy included.
 
     ``others`` are the names of the components by section, and what is set beside them by name, empty if nothing is.
@@ -84,6 +94,7 @@ def split_problems(split: SplitLearning | None, algorithm: Algorithm, others: Ma
     if split is None:
         return []
     found = [*split.problems(), *choice_problems(split, others["transport"])]
+    found += probe_problems(split.privacy_probe, rounds=rounds, is_frozen=split.ue_side == "frozen")
     if algorithm.name != "fedavg":
         found.append(f"a cut model takes plain steps, not those of {algorithm.name}; set learning.algorithm to fedavg")
     if others["transport"] not in ("digital", "ideal"):

@@ -11,6 +11,7 @@ from channel.seeding import stream, stream_key
 from ran.energy import compute_time_s
 from ran.learning.algorithms.algorithm import difference
 from ran.learning.payload import encode
+from ran.learning.split.book import UE_SIDE, Book
 from ran.learning.split.draws import Draws
 from ran.learning.split.exchange import exchange
 from ran.learning.split.party import Party
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import Arrays
     from ran.learning.federation import Federation
     from ran.learning.split.choices import Choice
+    from ran.learning.split.counting import SideCount
     from ran.learning.split.cut import Node
+    from ran.learning.split.eavesdropper import Eavesdropper
     from ran.learning.split.exchange import Message
     from ran.learning.split.lockstep import Lockstep
     from ran.learning.split.memory import SplitMemory
@@ -42,6 +45,7 @@ class Turn:
     Attributes:
         batches: samples of each step, by their places among the UE's own.
         choice: its cut, width and quantiser, where it has its own.
+        first: number of its first batch among the UE's in this round.
         vanishes_at: the step at which it disappears with its activations under way; None: it stays.
         received: its side of the model, as it came; empty before.
         parties: its own side and the servers', by node.
@@ -56,6 +60,7 @@ class Turn:
     batches: list[NDArray[np.int64]]
     vanishes_at: int | None = None
     choice: Choice | None = None
+    first: int = 0
     received: Arrays = field(default_factory=dict)
     parties: dict[Node, Party] = field(default_factory=dict)
     losses: list[tuple[float, int]] = field(default_factory=list)
@@ -77,10 +82,12 @@ class SplitRound:
 
     Attributes:
         stage_flops: of one sample's forward pass, by stage.
+        ue_count: what the UE side costs.
         memory: what outlives the round.
         lockstep: where UEs wait for each other before a server takes a step; None: they do not.
         width_of: the width at which a UE's batch of so many samples is sent; None: the full one.
-        messages: all that crossed a cut.
+        book: what was done and held.
+        eavesdropper: who listens to smashed data in this round; None: nobody.
         phase_s: time of all batches together in downlink, computing and uplink, waiting for each included.
     """
 
@@ -90,10 +97,12 @@ class SplitRound:
     stage_flops: Sequence[float]
     clock: VirtualClock
     round_index: int
+    ue_count: SideCount
     memory: SplitMemory
+    book: Book
     lockstep: Lockstep | None = None
+    eavesdropper: Eavesdropper | None = None
     width_of: WidthRule | None = None
-    messages: list[Message] = field(default_factory=list)
     phase_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("downlink", "compute", "uplink"), 0.0))
 
     def run(self, turn: Turn, arrays: Arrays, servers: dict[Node, Party]) -> Process:
@@ -128,7 +137,8 @@ class SplitRound:
         """Return the round with the network as it is cut, and its tensors quantised, for one UE."""
         if turn.choice is None:
             return self
-        return replace(self, network=turn.choice.model.network, stage_flops=turn.choice.model.stage_flops)
+        cut = turn.choice.model
+        return replace(self, network=cut.network, stage_flops=cut.stage_flops, ue_count=cut.counts["ue"])
 
     def party(self, node: Node, arrays: Arrays) -> Party:
         """Return a party with an optimiser of its own."""
@@ -151,48 +161,57 @@ class SplitRound:
         """Take one batch through all stages and back."""
         learner, ue = self.federation.learner, turn.ue
         batch = learner.batch_of(ue, turn.batches[number])
-        key = ("split", self.round_index, ue, number)
+        key = ("split", self.round_index, ue, turn.first + number)
         features = self.memory.features_of(ue) if self.split.ue_side == "frozen" else None
+        place = ue, turn.first + number
+        self.book.begin(*place, len(batch.rows))
+        loss: float | None = None
         messages = exchange(
             self.network, turn.parties, batch, key=key, rng=stream(self.federation.seed, *key),
             errors=self.memory.errors_of(ue), draws=Draws(stream_key(self.federation.seed, "dropout", *key[1:])),
-            features=features, width=self.width_of(turn, len(batch.rows)) if self.width_of else 1.0,
+            features=features, heard=self.eavesdropper.hear if self.eavesdropper else None,
+            width=self.width_of(turn, len(batch.rows)) if self.width_of else 1.0,
             report_losses=self.split.filter is not None,
         )  # fmt: skip
-        known = features is not None and all(row in features.kept for row in batch.rows.tolist())
+        rows = batch.rows.tolist()
+        lacking = len(rows) if features is None else sum(row not in features.kept for row in rows)
         try:
-            for work, stage in self._order(known):
+            for work, stage in self._order(known=not lacking):
                 node = self.network.stages[stage].node
-                message, outcome = yield from self._compute(turn, node, work, stage, len(batch.rows), messages)
+                samples = lacking if stage == 0 else len(batch.rows)
+                message, outcome = yield from self._compute(turn, place[1], work, stage, samples, messages)
                 ended = outcome is not None
                 if node != "ue" and (ended or (message is not None and message.kind == "gradients")):
+                    self.book.stepped(*place, node, turn.parties[node])
                     yield from self._server_step(turn, node, number, len(batch.rows))
                 if outcome is not None:
-                    turn.losses.append((outcome.loss, len(batch.rows)))
+                    loss = outcome.loss
+                    turn.losses.append((loss, len(batch.rows)))
                     if self.split.filter:
                         self.memory.note(turn, turn.batches[number], outcome.losses, self.round_index)
+                    self.book.stepped(*place, "ue", turn.parties["ue"])
                     turn.parties["ue"].step()
                     return
                 assert message is not None
-                self.messages.append(message)
-                if not (yield from self._carry(turn, message, number)):
+                if not (yield from self._carry(turn, message, place[1], vanishes=number == turn.vanishes_at)):
                     return
         finally:
             messages.close()
+            self.book.end(*place, loss)
 
-    def _order(self, known: bool) -> list[tuple[str, int]]:
+    def _order(self, *, known: bool) -> list[tuple[str, int]]:
         """Return which stage computes when: forward up to the last, which answers, and back."""
         last = len(self.network.stages) - 1
         forward = [("forward", stage) for stage in range(int(known), last)]
         return [*forward, ("answer", last), *[("backward", stage) for stage in reversed(range(last))]]
 
-    def _compute(self, turn: Turn, node: Node, work: str, stage: int, samples: int, messages: object) -> Process:
+    def _compute(self, turn: Turn, number: int, work: str, stage: int, samples: int, messages: object) -> Process:
         """Wait for a node's processor, let it go on with the batch, and keep it busy for as long as that takes.
 
         Returns the message that it wants to send, or the outcome.
         """
         passes = {"forward": 1, "backward": 2, "answer": 3}[work]
-        flops = passes * samples * self.stage_flops[stage]
+        flops, node = passes * samples * self.stage_flops[stage], self.network.stages[stage].node
         device = self.federation.simulation.world.devices[turn.ue]
         if node == "ue":
             duration_s, processor = compute_time_s(device, flops), ("ue", turn.ue)
@@ -201,18 +220,22 @@ class SplitRound:
             server = self.split.gnb if node == "gnb" else self.split.cloud
             duration_s, processor = flops / server.flop_s, (node, 0)
         found: list[tuple[Message | None, Outcome | None]] = []
+        since_s, begun_s = self.clock.now_s, list[float]()
 
         def go_on() -> float:
+            begun_s.append(self.clock.now_s)
+            self.book.ran(turn.ue, number, node, turn.parties[node])
             try:
                 found.append((next(messages), None))  # type: ignore[call-overload]
             except StopIteration as end:
                 found.append((None, end.value))
+            if node == "ue":
+                self.book.holds(turn.ue, number, turn.parties["ue"], self.ue_count)
             return duration_s
 
-        label = f"{work} {turn.ue}"
-        since_s = self.clock.now_s
-        yield from self.clock.compute(processor, go_on, label)
+        yield from self.clock.compute(processor, go_on, f"{work} {turn.ue}")
         self.phase_s["compute"] += self.clock.now_s - since_s
+        self.book.note(turn.ue, number, node, work, begun_s[0], self.clock.now_s)
         return found[0]
 
     def _server_step(self, turn: Turn, node: Node, number: int, samples: int) -> Process:
@@ -221,28 +244,39 @@ class SplitRound:
             return
         yield from self.lockstep.meet(turn, node, number, samples)
 
-    def _carry(self, turn: Turn, message: Message, number: int) -> Process:
+    def _carry(self, turn: Turn, message: Message, number: int, *, vanishes: bool) -> Process:
         """Bring a message to its receiver; return whether that worked."""
-        nodes, now_s = {message.sender, message.receiver}, self.clock.now_s
+        nodes, payload, since_s = {message.sender, message.receiver}, message.payload, self.clock.now_s
         if "ue" not in nodes:
-            link = self.split.backhaul
+            link, way = self.split.backhaul, "backhaul_uplink" if message.sender == "gnb" else "backhaul_downlink"
             yield from self.clock.compute(
-                ("backhaul", message.sender), 8 * message.payload.size_bytes / link.rate_bit_s, "backhaul"
+                ("backhaul", message.sender), 8 * payload.size_bytes / link.rate_bit_s, "backhaul"
             )
             yield self.clock.until(self.clock.now_s + link.latency_s)
+            self.book.note(
+                turn.ue, number, way, message.kind, since_s, self.clock.now_s,
+                payload_bytes=payload.size_bytes, value_bytes=payload.value_bytes,
+            )  # fmt: skip
             return True
         up = message.sender == "ue"
-        transfer = Transfer(turn.ue, "uplink" if up else "downlink", message.payload.content, now_s)
-        delivery: Delivery = yield from self._send(transfer)
-        if delivery.payload is None or not turn.alive or (up and number == turn.vanishes_at):
+        transfer = Transfer(turn.ue, "uplink" if up else "downlink", payload.content, since_s)
+        delivery: Delivery = yield from self._send(transfer, number, message.kind, payload.value_bytes)
+        if delivery.payload is None or not turn.alive or (up and vanishes):
             self._gone(turn)
             return False
         return True
 
-    def _send(self, transfer: Transfer) -> Process:
+    def _send(
+        self, transfer: Transfer, number: int = UE_SIDE, content: str = "ue_side", value_bytes: int = 0
+    ) -> Process:
         since_s = self.clock.now_s
         delivery: Delivery = yield self.clock.send(transfer)
         self.phase_s[transfer.direction] += self.clock.now_s - since_s
+        came = delivery.payload is not None
+        self.book.note(
+            transfer.ue, number, transfer.direction, content, since_s, self.clock.now_s,
+            payload_bytes=len(delivery.payload or b""), value_bytes=value_bytes if came else 0,
+        )  # fmt: skip
         return delivery
 
     def _gone(self, turn: Turn) -> None:

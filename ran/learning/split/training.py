@@ -6,16 +6,18 @@ import math
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from channel.seeding import stream
 from ran.energy import compute_energy_j
 from ran.learning.algorithms.algorithm import ClientUpdate, Server, combine, part, prefixed, weighted_mean
-from ran.learning.hierarchy import Backhaul
 from ran.learning.history import remember
 from ran.learning.round import LocalTraining, RoundResult, waited
+from ran.learning.split.book import Book
 from ran.learning.split.choices import adapt, evaluate, offers, with_choices
+from ran.learning.split.eavesdropper import Eavesdropper, Finding, embeddings_of
 from ran.learning.split.lockstep import Lockstep
+from ran.learning.split.pace import Pace
 from ran.learning.split.party import Party
 from ran.learning.split.rates import width_rule
 from ran.learning.split.split_round import SplitRound, Turn
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from ran.learning.federation import Federation, FederationState
     from ran.learning.participation import Candidates
     from ran.learning.split.cut import Node
-    from ran.metrics.records import RoundRecord
+    from ran.learning.split.settings import SplitLearning
+    from ran.metrics.records import RoundRecord, UeRecord
     from ran.transfer import Exchange
     from ran.virtual_clock import Process
 
@@ -65,20 +68,28 @@ def run_split_round(
     clock = VirtualClock(session, start_s)
     lockstep = Lockstep(clock, turns) if model.split.method == "parallel" else None
     work = SplitRound(
-        federation, model.split, model.network, model.stage_flops, clock, state.round, state.split, lockstep,
+        federation, model.split, model.network, model.stage_flops, clock, state.round, model.counts["ue"], state.split,
+        Book(state.round + 1), lockstep, _eavesdropper(federation, model.split, state.round + 1),
         width_rule(federation, state, clock, turns),
     )  # fmt: skip
 
     announce("batches")
     whole = whole_arrays(state)
+    is_paced = model.split.method == "asynchronous"
+    pace = Pace.of(work, turns, _sides(work, whole)["ue"]) if is_paced else None
     with federation.learner.training(state.round):
-        servers = _start(work, turns, whole)
+        servers = _start(work, turns, whole, pace)
         clock.run()
 
+    finding = Finding()
+    if work.eavesdropper:
+        announce("privacy probe")
+        finding = work.eavesdropper.find(embeddings_of(model.network.module, federation.learner.sample()))
     announce("aggregation")
     state.clock_s = max(start_s, clock.now_s)
-    state.conclude([replace(state.edges[0], server=_merged(federation, state, turns, servers, whole))])
-    result = _result(federation, state, work, turns, start_s, session.account())
+    state.conclude([replace(state.edges[0], server=_merged(federation, state, turns, servers, whole, pace))])
+    result = _result(federation, state, work, turns, start_s, session.account(), pace)
+    result = replace(result, record=replace(result.record, **vars(finding)))
     return with_choices(result, choices, clock.deliveries, start_s)
 
 
@@ -90,6 +101,14 @@ def next_turns(federation: Federation, state: FederationState) -> tuple[float, l
     candidates = waited(federation, state)
     turns = [_turn(federation, state, candidates, ue) for ue in federation.participation.select(candidates)]
     return state.clock_s, [turn for turn in turns if turn.batches]
+
+
+def _eavesdropper(federation: Federation, split: SplitLearning, number: int) -> Eavesdropper | None:
+    """Return who listens in round ``number``, if anybody does."""
+    probe = split.privacy_probe
+    if probe is None or number % probe.every:
+        return None
+    return Eavesdropper(probe, federation.seed, number, federation.learner.num_training_samples)
 
 
 def whole_arrays(state: FederationState) -> Arrays:
@@ -137,7 +156,7 @@ def _servers(work: SplitRound, arrays: Arrays) -> dict[Node, Party]:
     return {node: work.party(node, side) for node, side in _sides(work, arrays).items() if node != "ue"}
 
 
-def _start(work: SplitRound, turns: Sequence[Turn], whole: Arrays) -> dict[Node, Party]:
+def _start(work: SplitRound, turns: Sequence[Turn], whole: Arrays, pace: Pace | None) -> dict[Node, Party]:
     """Start the UEs' processes, and return the servers' parties where all UEs share them at the same time.
 
     Where UEs take turns, ``whole`` becomes what the last one leaves.
@@ -146,6 +165,9 @@ def _start(work: SplitRound, turns: Sequence[Turn], whole: Arrays) -> dict[Node,
         work.clock.start(_one_after_another(work, turns, whole))
         return {}
     shared = {} if work.split.method == "splitfed_v1" else _servers(work, whole)
+    if pace:
+        pace.start(shared)
+        return shared
     for turn in turns:
         own = work.of(turn)
         work.clock.start(own.run(turn, _sides(own, whole)["ue"], shared or _servers(own, whole)))
@@ -177,6 +199,7 @@ def _merged(
     turns: Sequence[Turn],
     shared: Mapping[Node, Party],
     whole: Arrays,
+    pace: Pace | None,
 ) -> Server:
     """Return the server with the sides put together."""
     model = federation.cut_model
@@ -186,7 +209,9 @@ def _merged(
     after = dict(whole)
     for party in shared.values():
         after |= party.read()
-    if model.split.method == "splitfed_v1":
+    if pace:
+        after |= pace.ue_side
+    elif model.split.method == "splitfed_v1":
         servers = [[party.read() for node, party in turn.parties.items() if node != "ue"] for turn in back]
         sides = [ChainMap(turn.result or {}, *theirs) for turn, theirs in zip(back, servers, strict=True)]
         after |= _mean(sides, weights)
@@ -216,28 +241,47 @@ def _result(
     turns: Sequence[Turn],
     start_s: float,
     exchange: Exchange,
+    pace: Pace | None,
 ) -> RoundResult:
     """Return the rows and events of the round that ``state`` has just concluded."""
     trained = [_training(federation, turn) for turn in turns if turn.losses]
     back = [turn.ue for turn in turns if turn.result is not None]
     evaluation = evaluate(federation, state.server.model, whole_arrays(state), turns)
-    done = Trained(trained, [turn.ue for turn in turns if turn.vanished], back, evaluation, {})
+    stale = pace.staleness() if pace else {}
+    done = Trained(trained, [turn.ue for turn in turns if turn.vanished], back, evaluation, {}, stale)
     down = [each for each in exchange.deliveries if each.direction == "downlink"]
     up = [each for each in exchange.deliveries if each.direction == "uplink"]
     ues = busy_rows(federation, state, (down, up), done, exchange)
+    ues = work.book.of_ues(ues, turns, federation.simulation.world.devices)
     uplink = one_exchange(exchange, [])
     radio_s = start_s, state.clock_s
-    record = round_record(federation.simulation, state, radio_s, ues, done, exchange, uplink, Backhaul(), math.nan)
+    record = round_record(
+        federation.simulation, state, radio_s, ues, done, exchange, uplink, work.book.backhaul(), math.nan
+    )
     share = (state.clock_s - start_s) / (sum(work.phase_s.values()) or 1.0)
     spent = [share * work.phase_s[name] for name in ("downlink", "compute", "uplink")]
-    record = replace(record, downlink_s=spent[0], compute_s=spent[1], uplink_s=spent[2])
+    record = replace(record, downlink_s=spent[0], compute_s=spent[1], uplink_s=spent[2], **_accounts(work, ues, record))
+    if pace and pace.merges:
+        record = replace(record, staleness=sum(each.staleness for each in pace.merges) / len(pace.merges))
     for row in ues:
         state.history["energy_j"][row.ue] += row.transmit_energy_j + row.receive_energy_j + row.compute_energy_j
     for local in trained:
         if local.ue in back:
             end = Delivery(local.ue, "uplink", None, start_s, state.clock_s)
             remember(state.history, state.round, start_s, [(local, end)])
-    return RoundResult(record, ues, _events(work, turns, record), Backhaul())
+    batches, timeline = work.book.batches(), work.book.activities
+    return RoundResult(record, ues, _events(work, turns, record), work.book.backhaul(), batches, timeline)
+
+
+def _accounts(work: SplitRound, ues: Sequence[UeRecord], record: RoundRecord) -> dict[str, Any]:
+    """Return how busy the servers were, and what the UE that held most held."""
+    duration_s = record.end_s - record.start_s
+    busy = {
+        f"{node}_utilisation": work.clock.busy_s((node, 0)) / (duration_s or math.inf)
+        for node in dict.fromkeys(work.split.cut.nodes)
+        if node != "ue"
+    }
+    return busy | {"ue_memory_peak_bytes": max((row.memory_peak_bytes for row in ues), default=0)}
 
 
 def _training(federation: Federation, turn: Turn) -> LocalTraining:
