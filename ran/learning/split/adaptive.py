@@ -61,7 +61,7 @@ def choice_problems(split: SplitLearning, transport: str) -> Iterator[str]:
     """Yield a sentence for each choice, of a round or of a batch, that the split cannot leave open."""
     yield from _width_problems(split, transport)
     if split.filter is not None and split.method == "asynchronous":
-        yield "`filter`: it looks at samples round by round, and asynchronous UEs go through many cycles in one; leave it out"
+        yield "`filter`: asynchronous UEs go through many cycles in a round, and it decides once in one; leave it out"
     chosen = split.adaptation
     if chosen is None:
         return
@@ -76,8 +76,8 @@ def choice_problems(split: SplitLearning, transport: str) -> Iterator[str]:
         yield f"`adaptation`: a {split.cut.shape} cut is not chosen by round; set cut.shape to two_way"
     if split.method == "asynchronous":
         yield (
-            "`adaptation`: it chooses round by round, and asynchronous UEs go through many cycles in one; set method to "
-            "splitfed_v1"
+            "`adaptation`: asynchronous UEs go through many cycles in a round, and it decides once in one; set method "
+            "to splitfed_v1"
         )
     if split.ue_side == "frozen":
         yield "`adaptation`: features of a frozen side are sent once, at one cut and width; set ue_side to trained"
