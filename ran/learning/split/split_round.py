@@ -191,6 +191,9 @@ class SplitRound:
                         self.memory.note(turn, turn.batches[number], outcome.losses, self.round_index)
                     self.book.stepped(*place, "ue", turn.parties["ue"])
                     turn.parties["ue"].step()
+                    if number == turn.vanishes_at:
+                        # It had nothing to send.
+                        self._gone(turn)
                     return
                 assert message is not None
                 if not (yield from self._carry(turn, message, place[1], vanishes=number == turn.vanishes_at)):
@@ -261,7 +264,9 @@ class SplitRound:
         up = message.sender == "ue"
         transfer = Transfer(turn.ue, "uplink" if up else "downlink", payload.content, since_s)
         delivery: Delivery = yield from self._send(transfer, number, message.kind, payload.value_bytes)
-        if delivery.payload is None or not turn.alive or (up and vanishes):
+        # With its last message to the gNB, which in a U holds the batch's graph by then.
+        goes = vanishes and up and (message.kind == "gradients" or self.split.cut.shape != "u_shaped")
+        if delivery.payload is None or not turn.alive or goes:
             self._gone(turn)
             return False
         return True

@@ -224,13 +224,25 @@ def test_two_hundred_drops_leave_nothing(settings, monkeypatch):
     )  # fmt: skip
     federation = federation_of(settings, *small)
     state, held, drops = FederationState.start(federation), [], 0
+    parties, at_servers, made, close = [], [], Party.of, Party.drop
+
+    def noted(self, key):
+        if self.node != "ue" and any(place[0] == key for place in self.in_flight):
+            at_servers.append(self.node)
+        close(self, key)
+
+    monkeypatch.setattr(Party, "of", staticmethod(lambda *each: parties.append(made(*each)) or parties[-1]))
+    monkeypatch.setattr(Party, "drop", noted)
     for number in range(20):
         record = run_split_round(federation, state).record
         assert (record.vanished, record.participants >= 1) == (10, True)
         drops += record.vanished
+        assert not [party.in_flight for party in parties if party.in_flight], "while the round's parties live"
+        parties.clear()
         if number in (2, 19):
             held.append((held_here(), len(state.arrays())))
     assert drops == 200
+    assert len(at_servers) >= (200 if "u_shaped" in settings else 0)
     ((tensors, graphs, before), arrays), ((tensors_after, graphs_after, after_), arrays_after) = held
     assert (tensors_after, graphs, graphs_after, arrays_after) == (tensors, 0, 0, arrays)
     assert after_ - before < 170 * 150e3 / 3
