@@ -88,6 +88,7 @@ def exchange(
     width: float = 1.0,
     report_losses: bool = False,
     features: ActivationCache | None = None,
+    share: float = 1.0,
 ) -> Generator[Message, None, Outcome]:
     """Yield the messages of one batch, and return its loss; gradients stay in the parties' leaves.
 
@@ -109,6 +110,7 @@ def exchange(
         report_losses: send the UE each sample's loss, for the filter, where it does not compute them itself.
         features: what the receiver of the first cut has of the UE's samples, where the first stage is frozen (client-
             frozen mode): only those of samples that it lacks are computed, each alone and without dropout, and sent.
+        share: of the labels of a whole batch, of which this is a part: its gradients count so much.
     """
     parties_of = [parties[stage.node] for stage in split.stages]
     side = _Side(split, batch, rng, errors)
@@ -128,7 +130,9 @@ def exchange(
             arriving.requires_grad_(learning)
         last = len(parties_of) - 1
         assert arriving is not None, "a split network has two stages or more"
-        outcome, gradient = parties_of[last].answer(last, inputs, arriving, labels, draws=draws, width=width)
+        outcome, gradient = parties_of[last].answer(
+            last, inputs, arriving, labels, draws=draws, width=width, share=share
+        )
         losses = outcome.losses if report_losses and split.stages[last].node != "ue" else None
         del arriving
         for number in reversed(range(last)):
@@ -219,7 +223,10 @@ class _Side:
     def received(self, message: Message, like: torch.Tensor) -> torch.Tensor:
         """Return the tensor of a message that has arrived; its sender's memory moves on."""
         if self._compressor(message.kind).remembers:
-            self.errors.kept[message.cut, message.kind] = self.next_memory
+            # Those of its own samples: other batches may have moved on since it was sent.
+            kept = self.errors.kept.get((message.cut, message.kind), {})
+            own = {str(row): self.next_memory[str(row)] for row in self.batch.rows.tolist()}
+            self.errors.kept[message.cut, message.kind] = kept | own
         return decode_tensor(message.payload, self._compressor(message.kind), like.shape).to(like.device)
 
     def _encoded(self, cut: int, kind: Kind, values: torch.Tensor) -> Payload:

@@ -142,11 +142,12 @@ class Party:
         *,
         draws: Draws | None = None,
         width: float = 1.0,
+        share: float = 1.0,
     ) -> tuple[Outcome, torch.Tensor | None]:
         """Return the loss of a batch and its gradient at the last cut, forward and backward at once.
 
         With a slimmable bottleneck the gradient is that of the mean loss over the widths that a batch of this width
-        trains; each draws its own dropout.
+        trains; each draws its own dropout. The gradient of a part of a batch is that of its ``share`` of the loss.
         """
         bottleneck = self.split.data.bottleneck
         sizes = [bottleneck.sent(w) for w in bottleneck.trained(width)] if bottleneck else [None]
@@ -161,7 +162,8 @@ class Party:
                 if size in (None, sizes[-1]):
                     outcome = Outcome(float(mean.detach()), losses.detach(), labels)
                 if trains:
-                    torch.autograd.backward(mean if len(sizes) == 1 else mean / len(sizes))
+                    weight = share / len(sizes)
+                    torch.autograd.backward(mean if weight == 1 else weight * mean)
         return outcome, arriving.grad
 
     def drop(self, key: Hashable) -> None:

@@ -53,6 +53,9 @@ class SplitLearning(Settings):
     ahead: int = Field(
         default=0, ge=0, le=1000, description="batches that a UE sends before the gradient of the first is back"
     )
+    micro_batches: int = Field(
+        default=1, ge=1, le=1000, description="parts of a batch that overlap on UE, air and server; one step for all"
+    )
     gnb: EdgeServer = EdgeServer()
     cloud: EdgeServer = EdgeServer(flop_s=5e13)
     backhaul: BackhaulLink = BackhaulLink()
@@ -88,4 +91,9 @@ def split_problems(split: SplitLearning | None, algorithm: Algorithm, others: Ma
             found.append(f"learning.{section} is for updates of whole models; leave it out")
     if split.ahead and split.method in ("sequential", "parallel"):
         found.append(f"`ahead`: {split.method} takes one batch after another; set it to 0, or method to splitfed_v2")
+    if split.micro_batches > algorithm.batch_size:
+        found.append(
+            f"`micro_batches`: {split.micro_batches} parts of a batch of {algorithm.batch_size}; set it to "
+            f"{algorithm.batch_size} or less, or raise learning.algorithm.batch_size"
+        )
     return found

@@ -13,7 +13,9 @@ from ran.learning.algorithms.algorithm import difference
 from ran.learning.payload import encode
 from ran.learning.split.draws import Draws
 from ran.learning.split.exchange import exchange
+from ran.learning.split.micro_batches import MicroBatches
 from ran.learning.split.party import Party
+from ran.learning.split.pipelining import Leg
 from ran.transfer import Delivery, Transfer
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Turn:
         received: its side of the model, as it came; empty before.
         parties: its own side and the servers', by node.
         losses: of every batch that came back, and its samples.
+        paths: of every batch that came back, the ways of its micro-batches.
         flops: that its processor has done.
         received_s, done_s: when it had the model, and when it was through with its batches; NaN before.
         result: its side of the model as the gNB has it at the end; None: it never came.
@@ -55,6 +58,7 @@ class Turn:
     received: Arrays = field(default_factory=dict)
     parties: dict[Node, Party] = field(default_factory=dict)
     losses: list[tuple[float, int]] = field(default_factory=list)
+    paths: list[list[list[Leg]]] = field(default_factory=list)
     flops: float = 0.0
     received_s: float = math.nan
     done_s: float = math.nan
@@ -136,34 +140,56 @@ class SplitRound:
         yield from under_way
 
     def _batch(self, turn: Turn, number: int) -> Process:
-        """Take one batch through all stages and back."""
-        learner, ue = self.federation.learner, turn.ue
-        batch = learner.batch_of(ue, turn.batches[number])
-        key = ("split", self.round_index, ue, number)
+        """Take one batch through all stages and back, its micro-batches one behind the other."""
+        whole = MicroBatches.of(
+            self.federation.learner.batch_of(turn.ue, turn.batches[number]), self.split.micro_batches
+        )
+        if len(whole.parts) == 1:
+            yield from self._micro_batch(turn, number, whole, 0)
+            return
+        yield from [self.clock.start(self._micro_batch(turn, number, whole, n)) for n in range(len(whole.parts))]
+
+    def _micro_batch(self, turn: Turn, number: int, whole: MicroBatches, place: int) -> Process:
+        """Take one part of a batch through all stages and back; the last one's gradients bring the steps."""
+        ue, batch = turn.ue, whole.parts[place]
+        key: tuple[str | int, ...] = ("split", self.round_index, ue, number)
+        key += (place,) if len(whole.parts) > 1 else ()
         features = self.memory.features_of(ue) if self.split.ue_side == "frozen" else None
         messages = exchange(
             self.network, turn.parties, batch, key=key, rng=stream(self.federation.seed, *key),
             errors=self.memory.errors_of(ue), draws=Draws(stream_key(self.federation.seed, "dropout", *key[1:])),
-            features=features,
+            features=features, share=whole.shares[place],
         )  # fmt: skip
         known = features is not None and all(row in features.kept for row in batch.rows.tolist())
+        path = whole.paths[place]
         try:
             for work, stage in self._order(known):
                 node = self.network.stages[stage].node
                 message, outcome = yield from self._compute(turn, node, work, stage, len(batch.rows), messages)
-                ended = outcome is not None
-                if node != "ue" and (ended or (message is not None and message.kind == "gradients")):
-                    yield from self._server_step(turn, node, number, len(batch.rows))
+                done = self.clock.log[-1]
+                path.append(Leg(f"{work} {stage}", str(done.processor), done.end_s - done.start_s))
+                party, ended = turn.parties[node], outcome is not None
+                whole.gather(party)
+                returns = ended or (message is not None and message.kind == "gradients")
+                if node != "ue" and returns and whole.complete(party):
+                    yield from self._server_step(turn, node, number, whole.num_samples)
                 if outcome is not None:
-                    turn.losses.append((outcome.loss, len(batch.rows)))
-                    turn.parties["ue"].step()
+                    self._ended(turn, whole, place, outcome)
                     return
                 assert message is not None
                 self.messages.append(message)
-                if not (yield from self._carry(turn, message, number)):
+                if not (yield from self._carry(turn, message, number, path)):
                     return
         finally:
             messages.close()
+
+    def _ended(self, turn: Turn, whole: MicroBatches, place: int, outcome: Outcome) -> None:
+        """Note that a micro-batch is through; with the last one, the UE takes its step."""
+        whole.outcomes[place] = outcome
+        if whole.complete(turn.parties["ue"]):
+            turn.losses.append((whole.loss, whole.num_samples))
+            turn.paths.append(whole.paths)
+            turn.parties["ue"].step()
 
     def _order(self, known: bool) -> list[tuple[str, int]]:
         """Return which stage computes when: forward up to the last, which answers, and back."""
@@ -206,15 +232,16 @@ class SplitRound:
             return
         yield from self.lockstep.meet(turn, node, number, samples)
 
-    def _carry(self, turn: Turn, message: Message, number: int) -> Process:
+    def _carry(self, turn: Turn, message: Message, number: int, path: list[Leg]) -> Process:
         """Bring a message to its receiver; return whether that worked."""
         nodes, now_s = {message.sender, message.receiver}, self.clock.now_s
+        step = f"{message.kind} {message.cut}"
         if "ue" not in nodes:
-            link = self.split.backhaul
-            yield from self.clock.compute(
-                ("backhaul", message.sender), 8 * message.payload.size_bytes / link.rate_bit_s, "backhaul"
-            )
+            link, processor = self.split.backhaul, ("backhaul", message.sender)
+            duration_s = 8 * message.payload.size_bytes / link.rate_bit_s
+            yield from self.clock.compute(processor, duration_s, "backhaul")
             yield self.clock.until(self.clock.now_s + link.latency_s)
+            path += [Leg(step, str(processor), duration_s), Leg(f"{step} latency", "", link.latency_s)]
             return True
         up = message.sender == "ue"
         transfer = Transfer(turn.ue, "uplink" if up else "downlink", message.payload.content, now_s)
@@ -222,6 +249,8 @@ class SplitRound:
         if delivery.payload is None or not turn.alive or (up and number == turn.vanishes_at):
             self._gone(turn)
             return False
+        link_name, spent_s = f"{transfer.direction} {turn.ue}", delivery.done_s - delivery.start_s
+        path.append(Leg(step, link_name, spent_s, 8 * len(transfer.payload)))
         return True
 
     def _send(self, transfer: Transfer) -> Process:

@@ -15,6 +15,7 @@ from ran.learning.history import remember
 from ran.learning.round import LocalTraining, RoundResult, waited
 from ran.learning.split.lockstep import Lockstep
 from ran.learning.split.party import Party
+from ran.learning.split.pipelining import gain_of
 from ran.learning.split.split_round import SplitRound, Turn
 from ran.learning.version_metrics import busy_rows, one_exchange
 from ran.metrics.round_metrics import Trained, round_record
@@ -202,6 +203,9 @@ def _events(work: SplitRound, turns: Sequence[Turn], record: RoundRecord) -> lis
     for node in ("gnb", "cloud"):
         busy = {"busy_s": work.clock.busy_s((node, 0))}
         events.append({"time_s": record.end_s, "event": "server", "round": record.round, "node": node, **busy})
+    if work.split.micro_batches > 1 and (gain := gain_of(turns, at_once=work.split.method != "sequential")):
+        parts = {"round": record.round, "micro_batches": work.split.micro_batches}
+        events.append({"time_s": record.end_s, "event": "pipeline", **parts, **gain.row()})
     end = {"time_s": record.end_s, "event": "round_end", "round": record.round}
     events.append({**end, "participants": record.participants, "test_accuracy": record.test_accuracy})
     return sorted((event for event in events if event["time_s"] == event["time_s"]), key=_time_s)
