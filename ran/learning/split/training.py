@@ -168,6 +168,9 @@ def _result(
     down = [each for each in exchange.deliveries if each.direction == "downlink"]
     up = [each for each in exchange.deliveries if each.direction == "uplink"]
     ues = busy_rows(federation, state, (down, up), done, exchange)
+    # What came down last is a gradient, not the model.
+    received = {turn.ue: turn.received_s for turn in turns}
+    ues = [replace(row, downlink_done_s=received.get(row.ue, row.downlink_done_s)) for row in ues]
     uplink = one_exchange(exchange, [])
     radio_s = start_s, state.clock_s
     record = round_record(federation.simulation, state, radio_s, ues, done, exchange, uplink, Backhaul(), math.nan)
