@@ -208,7 +208,8 @@ def _air(channel: Mapping[str, Any]) -> str:
 
 def _setting(scenario: Mapping[str, Any]) -> str:
     radio, learning = scenario["radio"], scenario["learning"]
-    parts = [learning["model"]["name"], learning["adapter"]["name"], learning["algorithm"]["name"]]
+    method = learning["split"]["method"] if learning.get("split") else learning["algorithm"]["name"]
+    parts = [learning["model"]["name"], learning["adapter"]["name"], method]
     return " · ".join(
         [
             count(scenario["ues"]["count"], "UE"),

@@ -99,9 +99,9 @@ def offers(federation: Federation, state: FederationState, turns: Sequence[Turn]
     up, down = (expected_rates(federation, state, way, state.clock_s, mates) for way in ("uplink", "downlink"))  # type: ignore[arg-type]
     speed = model.split.gnb.flop_s / (1 if in_turn else max(1, len(ues)))
     power_w = float(dbm_to_watt(simulation.world.radio.ue_tx_power_dbm))
-    found = []
+    found, parts = [], model.split.micro_batches
     for turn in turns:
-        work = Work(len(turn.batches), sum(map(len, turn.batches)) / len(turn.batches), 1, speed, power_w)
+        work = Work(len(turn.batches), sum(map(len, turn.batches)) / len(turn.batches), parts, speed, power_w)
         device = simulation.world.devices[turn.ue]
         situation = Situation(device, up[turn.ue], down[turn.ue], chosen.deadline_s)
         found.append(Offer(turn.ue, _menu(model, chosen, work), situation))

@@ -93,6 +93,7 @@ def exchange(
     report_losses: bool = False,
     features: ActivationCache | None = None,
     heard: Heard | None = None,
+    share: float = 1.0,
 ) -> Generator[Message, None, Outcome]:
     """Yield the messages of one batch, and return its loss; gradients stay in the parties' leaves.
 
@@ -115,6 +116,7 @@ def exchange(
         features: what the receiver of the first cut has of the UE's samples, where the first stage is frozen (client-
             frozen mode): only those of samples that it lacks are computed, each alone and without dropout, and sent.
         heard: called with samples and the activations that were received of them across the first cut.
+        share: of the labels of a whole batch, of which this is a part: its gradients count so much.
     """
     parties_of = [parties[stage.node] for stage in split.stages]
     side = _Side(split, batch, rng, errors, heard)
@@ -134,7 +136,9 @@ def exchange(
             arriving.requires_grad_(learning)
         last = len(parties_of) - 1
         assert arriving is not None, "a split network has two stages or more"
-        outcome, gradient = parties_of[last].answer(last, inputs, arriving, labels, draws=draws, width=width)
+        outcome, gradient = parties_of[last].answer(
+            last, inputs, arriving, labels, draws=draws, width=width, share=share
+        )
         losses = outcome.losses if report_losses and split.stages[last].node != "ue" else None
         del arriving
         for number in reversed(range(last)):
@@ -226,7 +230,10 @@ class _Side:
     def received(self, message: Message, like: torch.Tensor) -> torch.Tensor:
         """Return the tensor of a message that has arrived; its sender's memory moves on."""
         if self._compressor(message.kind).remembers:
-            self.errors.kept[message.cut, message.kind] = self.next_memory
+            # Those of its own samples: other batches may have moved on since it was sent.
+            kept = self.errors.kept.get((message.cut, message.kind), {})
+            own = {str(row): self.next_memory[str(row)] for row in self.batch.rows.tolist()}
+            self.errors.kept[message.cut, message.kind] = kept | own
         tensor = decode_tensor(message.payload, self._compressor(message.kind), like.shape).to(like.device)
         if self.heard is not None and message.cut == 0 and message.kind == "activations":
             self.heard(self.batch, tensor)

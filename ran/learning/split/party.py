@@ -13,6 +13,8 @@ import torch
 from ran.learning.tasks.task import IGNORED
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ran.learning.algorithms.algorithm import Arrays
     from ran.learning.split.cut import Node
     from ran.learning.split.draws import Draws
@@ -25,11 +27,20 @@ class Outcome:
 
     Attributes:
         loss: mean cross-entropy, nats, at the width that was sent.
-        losses: of every sample (its mean over tokens that have a label), float32 [num_samples].
+        label_losses: of every label, 0 where there is none; [num_samples, ...].
+        labels: of the same shape.
     """
 
     loss: float
-    losses: np.ndarray[tuple[int], np.dtype[np.float32]]
+    label_losses: torch.Tensor
+    labels: torch.Tensor
+
+    @property
+    def losses(self) -> NDArray[np.float32]:
+        """The loss of every sample (its mean over tokens that have a label), [num_samples]."""
+        there = (self.labels != IGNORED).reshape(len(self.labels), -1).sum(1).clamp(min=1)
+        means: NDArray[np.float32] = (self.label_losses.reshape(len(self.labels), -1).sum(1) / there).cpu().numpy()
+        return means
 
 
 @dataclass(frozen=True)
@@ -123,17 +134,13 @@ class Party:
     def backward(self, key: Hashable, number: int, gradient: torch.Tensor) -> torch.Tensor | None:
         """Return the gradient at the cut before a stage, None at the first; the graph is let go."""
         graph = self.in_flight.pop((key, number))
-        wanted: list[torch.Tensor] = list(graph.leaves.values())
-        if asked := graph.arriving is not None and graph.arriving.requires_grad:
-            wanted.append(graph.arriving)  # type: ignore[arg-type]
-        found = list(torch.autograd.grad(graph.output, wanted, gradient, allow_unused=True))
-        onward = found.pop() if asked else None
-        # Those that are trained by now: a step in between may have put new ones in place.
-        for name, each in zip(graph.leaves, found, strict=True):
-            leaf = self.leaves[name]
-            if each is not None:
-                leaf.grad = each if leaf.grad is None else leaf.grad.add_(each)
-        return onward
+        torch.autograd.backward(graph.output, gradient)
+        for name, stashed in graph.leaves.items():
+            # Those that are trained by now: a step in between may have put new ones in place.
+            if (leaf := self.leaves[name]) is not stashed and stashed.grad is not None:
+                leaf.grad = stashed.grad if leaf.grad is None else leaf.grad.add_(stashed.grad)
+                stashed.grad = None
+        return None if graph.arriving is None else graph.arriving.grad
 
     def answer(
         self,
@@ -144,25 +151,28 @@ class Party:
         *,
         draws: Draws | None = None,
         width: float = 1.0,
+        share: float = 1.0,
     ) -> tuple[Outcome, torch.Tensor | None]:
         """Return the loss of a batch and its gradient at the last cut, forward and backward at once.
 
         With a slimmable bottleneck the gradient is that of the mean loss over the widths that a batch of this width
-        trains; each draws its own dropout.
+        trains; each draws its own dropout. The gradient of a part of a batch is that of its ``share`` of the loss.
         """
         bottleneck = self.split.data.bottleneck
         sizes = [bottleneck.sent(w) for w in bottleneck.trained(width)] if bottleneck else [None]
-        trains = self.learns(number) or arriving.requires_grad
+        trains, counted = self.learns(number) or arriving.requires_grad, max(1, int((labels != IGNORED).sum()))
         with torch.set_grad_enabled(trains), draws.continued() if draws else nullcontext():
             # The widest first: the others take no draw that the whole network alone would have.
             for size in reversed(sizes):
                 code = arriving if size is None else arriving[..., :size]
                 logits = self.split.run(number, inputs, code, self.leaves)
                 losses = _losses(logits, labels)
+                mean = losses.sum() / counted
                 if size in (None, sizes[-1]):
-                    outcome = _outcome(losses.detach(), labels)
+                    outcome = Outcome(float(mean.detach()), losses.detach(), labels)
                 if trains:
-                    torch.autograd.backward(losses.sum() / (len(sizes) * _counted(labels)))
+                    weight = share / len(sizes)
+                    torch.autograd.backward(mean if weight == 1 else weight * mean)
         return outcome, arriving.grad
 
     def take_over(self, other: Party) -> None:
@@ -210,13 +220,3 @@ def _losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits.flatten(0, -2), labels.flatten(), reduction="none", ignore_index=IGNORED
     )
     return flat.reshape(labels.shape)
-
-
-def _outcome(losses: torch.Tensor, labels: torch.Tensor) -> Outcome:
-    there = (labels != IGNORED).reshape(len(labels), -1).sum(1).clamp(min=1)
-    means = losses.reshape(len(labels), -1).sum(1) / there
-    return Outcome(float(losses.sum() / _counted(labels)), means.cpu().numpy())
-
-
-def _counted(labels: torch.Tensor) -> int:
-    return max(1, int((labels != IGNORED).sum()))

@@ -59,6 +59,9 @@ class SplitLearning(Settings):
     ahead: int = Field(
         default=0, ge=0, le=1000, description="batches that a UE sends before the gradient of the first is back"
     )
+    micro_batches: int = Field(
+        default=1, ge=1, le=1000, description="parts of a batch that overlap on UE, air and server; one step for all"
+    )
     adaptation: AdaptiveSplit | None = Field(
         default=None, description="cut, width and quantiser chosen for every UE and round; null: the same for all"
     )
@@ -109,4 +112,12 @@ def split_problems(
         found.append("`filter`: features of a frozen side are sent once, and no losses come down; leave filter out")
     if split.ahead and split.method in ("sequential", "parallel"):
         found.append(f"`ahead`: {split.method} takes one batch after another; set it to 0, or method to splitfed_v2")
+    bottleneck = split.data.bottleneck
+    if split.privacy_probe and (split.adaptation or (bottleneck and bottleneck.uplink_budget_s)):
+        found.append("`privacy_probe`: it hears tensors of one form; leave out adaptation and data.bottleneck's budget")
+    if split.micro_batches > algorithm.batch_size:
+        found.append(
+            f"`micro_batches`: {split.micro_batches} parts of a batch of {algorithm.batch_size}; set it to "
+            f"{algorithm.batch_size} or less, or raise learning.algorithm.batch_size"
+        )
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,13 +84,19 @@ class SplitNetwork:
 
     def stage_names(self, number: int) -> list[str]:
         """Return the names of the trainable arrays of a stage, on the air; bottlenecks included."""
-        stage, bottleneck = self.stages[number], self.data.bottleneck
-        names = list(stage.trainable)
-        if bottleneck and number:
-            names += bottleneck.decoder_names(self.cut_after(number - 1))
-        if bottleneck and number < len(self.stages) - 1:
-            names += bottleneck.encoder_names(self.cut_after(number))
-        return names
+        return self._stage_names[number]
+
+    @cached_property
+    def _stage_names(self) -> list[list[str]]:
+        bottleneck, found = self.data.bottleneck, list[list[str]]()
+        for number, stage in enumerate(self.stages):
+            names = list(stage.trainable)
+            if bottleneck and number:
+                names += bottleneck.decoder_names(self.cut_after(number - 1))
+            if bottleneck and number < len(self.stages) - 1:
+                names += bottleneck.encoder_names(self.cut_after(number))
+            found.append(names)
+        return found
 
     def names(self, node: Node) -> list[str]:
         """Return the names of the trainable arrays of a node, sorted."""

@@ -14,7 +14,9 @@ from ran.learning.payload import encode
 from ran.learning.split.book import UE_SIDE, Book
 from ran.learning.split.draws import Draws
 from ran.learning.split.exchange import exchange
+from ran.learning.split.micro_batches import MicroBatches
 from ran.learning.split.party import Party
+from ran.learning.split.pipelining import Leg
 from ran.transfer import Delivery, Transfer
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Turn:
         received: its side of the model, as it came; empty before.
         parties: its own side and the servers', by node.
         losses: of every batch that came back, and its samples.
+        paths: of every batch that came back, the ways of its micro-batches.
         flops: that its processor has done.
         received_s, done_s: when it had the model, and when it was through with its batches; NaN before.
         result: its side of the model as the gNB has it at the end; None: it never came.
@@ -64,6 +67,7 @@ class Turn:
     received: Arrays = field(default_factory=dict)
     parties: dict[Node, Party] = field(default_factory=dict)
     losses: list[tuple[float, int]] = field(default_factory=list)
+    paths: list[list[list[Leg]]] = field(default_factory=list)
     flops: float = 0.0
     received_s: float = math.nan
     done_s: float = math.nan
@@ -158,49 +162,73 @@ class SplitRound:
         yield from under_way
 
     def _batch(self, turn: Turn, number: int) -> Process:
-        """Take one batch through all stages and back."""
-        learner, ue = self.federation.learner, turn.ue
-        batch = learner.batch_of(ue, turn.batches[number])
-        key = ("split", self.round_index, ue, turn.first + number)
+        """Take one batch through all stages and back, its micro-batches one behind the other."""
+        whole = MicroBatches.of(
+            self.federation.learner.batch_of(turn.ue, turn.batches[number]), self.split.micro_batches
+        )
+        place = turn.ue, turn.first + number
+        self.book.begin(*place, whole.num_samples)
+        try:
+            if len(whole.parts) == 1:
+                yield from self._micro_batch(turn, number, whole, 0)
+            else:
+                parts = range(len(whole.parts))
+                yield from [self.clock.start(self._micro_batch(turn, number, whole, part)) for part in parts]
+        finally:
+            self.book.end(*place, whole.loss if whole.is_back else None)
+
+    def _micro_batch(self, turn: Turn, number: int, whole: MicroBatches, part: int) -> Process:
+        """Take one part of a batch through all stages and back; the last one's gradients bring the steps."""
+        ue, batch, place = turn.ue, whole.parts[part], (turn.ue, turn.first + number)
+        key: tuple[str | int, ...] = ("split", self.round_index, *place)
+        key += (part,) if len(whole.parts) > 1 else ()
         features = self.memory.features_of(ue) if self.split.ue_side == "frozen" else None
-        place = ue, turn.first + number
-        self.book.begin(*place, len(batch.rows))
-        loss: float | None = None
         messages = exchange(
             self.network, turn.parties, batch, key=key, rng=stream(self.federation.seed, *key),
             errors=self.memory.errors_of(ue), draws=Draws(stream_key(self.federation.seed, "dropout", *key[1:])),
-            features=features, heard=self.eavesdropper.hear if self.eavesdropper else None,
-            width=self.width_of(turn, len(batch.rows)) if self.width_of else 1.0,
+            features=features, heard=self.eavesdropper.hear if self.eavesdropper else None, share=whole.shares[part],
+            width=self.width_of(turn, whole.num_samples) if self.width_of else 1.0,
             report_losses=self.split.filter is not None,
         )  # fmt: skip
-        rows = batch.rows.tolist()
+        rows, path = batch.rows.tolist(), whole.paths[part]
         lacking = len(rows) if features is None else sum(row not in features.kept for row in rows)
         try:
             for work, stage in self._order(known=not lacking):
                 node = self.network.stages[stage].node
                 samples = lacking if stage == 0 else len(batch.rows)
                 message, outcome = yield from self._compute(turn, place[1], work, stage, samples, messages)
-                ended = outcome is not None
-                if node != "ue" and (ended or (message is not None and message.kind == "gradients")):
-                    self.book.stepped(*place, node, turn.parties[node])
-                    yield from self._server_step(turn, node, number, len(batch.rows))
+                done = self.clock.log[-1]
+                path.append(Leg(f"{work} {stage}", str(done.processor), done.end_s - done.start_s))
+                party, ended = turn.parties[node], outcome is not None
+                whole.gather(party)
+                returns = ended or (message is not None and message.kind == "gradients")
+                if node != "ue" and returns and whole.complete(party):
+                    self.book.stepped(*place, node, party)
+                    yield from self._server_step(turn, node, number, whole.num_samples)
                 if outcome is not None:
-                    loss = outcome.loss
-                    turn.losses.append((loss, len(batch.rows)))
-                    if self.split.filter:
-                        self.memory.note(turn, turn.batches[number], outcome.losses, self.round_index)
-                    self.book.stepped(*place, "ue", turn.parties["ue"])
-                    turn.parties["ue"].step()
-                    if number == turn.vanishes_at:
-                        # It had nothing to send.
-                        self._gone(turn)
+                    self._ended(turn, number, whole, part, outcome)
                     return
                 assert message is not None
-                if not (yield from self._carry(turn, message, place[1], vanishes=number == turn.vanishes_at)):
+                if not (yield from self._carry(turn, message, number, path)):
                     return
         finally:
             messages.close()
-            self.book.end(*place, loss)
+
+    def _ended(self, turn: Turn, number: int, whole: MicroBatches, part: int, outcome: Outcome) -> None:
+        """Note that a micro-batch is through; with the last one, the UE takes its step."""
+        own = turn.parties["ue"]
+        whole.outcomes[part] = outcome
+        if not whole.complete(own):
+            return
+        turn.losses.append((whole.loss, whole.num_samples))
+        turn.paths.append(whole.paths)
+        if self.split.filter:
+            self.memory.note(turn, turn.batches[number], whole.losses, self.round_index)
+        self.book.stepped(turn.ue, turn.first + number, "ue", own)
+        own.step()
+        if number == turn.vanishes_at:
+            # It had nothing to send.
+            self._gone(turn)
 
     def _order(self, *, known: bool) -> list[tuple[str, int]]:
         """Return which stage computes when: forward up to the last, which answers, and back."""
@@ -247,28 +275,31 @@ class SplitRound:
             return
         yield from self.lockstep.meet(turn, node, number, samples)
 
-    def _carry(self, turn: Turn, message: Message, number: int, *, vanishes: bool) -> Process:
+    def _carry(self, turn: Turn, message: Message, number: int, path: list[Leg]) -> Process:
         """Bring a message to its receiver; return whether that worked."""
         nodes, payload, since_s = {message.sender, message.receiver}, message.payload, self.clock.now_s
+        step, place = f"{message.kind} {message.cut}", turn.first + number
         if "ue" not in nodes:
             link, way = self.split.backhaul, "backhaul_uplink" if message.sender == "gnb" else "backhaul_downlink"
-            yield from self.clock.compute(
-                ("backhaul", message.sender), 8 * payload.size_bytes / link.rate_bit_s, "backhaul"
-            )
+            processor, duration_s = ("backhaul", message.sender), 8 * payload.size_bytes / link.rate_bit_s
+            yield from self.clock.compute(processor, duration_s, "backhaul")
             yield self.clock.until(self.clock.now_s + link.latency_s)
+            path += [Leg(step, str(processor), duration_s), Leg(f"{step} latency", "", link.latency_s)]
             self.book.note(
-                turn.ue, number, way, message.kind, since_s, self.clock.now_s,
+                turn.ue, place, way, message.kind, since_s, self.clock.now_s,
                 payload_bytes=payload.size_bytes, value_bytes=payload.value_bytes,
             )  # fmt: skip
             return True
         up = message.sender == "ue"
         transfer = Transfer(turn.ue, "uplink" if up else "downlink", payload.content, since_s)
-        delivery: Delivery = yield from self._send(transfer, number, message.kind, payload.value_bytes)
+        delivery: Delivery = yield from self._send(transfer, place, message.kind, payload.value_bytes)
         # With its last message to the gNB, which in a U holds the batch's graph by then.
-        goes = vanishes and up and (message.kind == "gradients" or self.split.cut.shape != "u_shaped")
+        goes = number == turn.vanishes_at and up and (message.kind == "gradients" or self.split.cut.shape != "u_shaped")
         if delivery.payload is None or not turn.alive or goes:
             self._gone(turn)
             return False
+        link_name, spent_s = f"{transfer.direction} {turn.ue}", delivery.done_s - delivery.start_s
+        path.append(Leg(step, link_name, spent_s, 8 * len(transfer.payload)))
         return True
 
     def _send(

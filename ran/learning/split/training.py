@@ -19,6 +19,7 @@ from ran.learning.split.eavesdropper import Eavesdropper, Finding, embeddings_of
 from ran.learning.split.lockstep import Lockstep
 from ran.learning.split.pace import Pace
 from ran.learning.split.party import Party
+from ran.learning.split.pipelining import gain_of
 from ran.learning.split.rates import width_rule
 from ran.learning.split.split_round import SplitRound, Turn
 from ran.learning.version_metrics import busy_rows, one_exchange
@@ -252,6 +253,9 @@ def _result(
     down = [each for each in exchange.deliveries if each.direction == "downlink"]
     up = [each for each in exchange.deliveries if each.direction == "uplink"]
     ues = busy_rows(federation, state, (down, up), done, exchange)
+    # What came down last is a gradient, not the model.
+    received = {turn.ue: turn.received_s for turn in reversed(turns)}
+    ues = [replace(row, downlink_done_s=received.get(row.ue, row.downlink_done_s)) for row in ues]
     ues = work.book.of_ues(ues, turns, federation.simulation.world.devices)
     uplink = one_exchange(exchange, [])
     radio_s = start_s, state.clock_s
@@ -304,6 +308,9 @@ def _events(work: SplitRound, turns: Sequence[Turn], record: RoundRecord) -> lis
     for node in ("gnb", "cloud"):
         busy = {"busy_s": work.clock.busy_s((node, 0))}
         events.append({"time_s": record.end_s, "event": "server", "round": record.round, "node": node, **busy})
+    if work.split.micro_batches > 1 and (gain := gain_of(turns, at_once=work.split.method != "sequential")):
+        parts = {"round": record.round, "micro_batches": work.split.micro_batches}
+        events.append({"time_s": record.end_s, "event": "pipeline", **parts, **gain.row()})
     end = {"time_s": record.end_s, "event": "round_end", "round": record.round}
     events.append({**end, "participants": record.participants, "test_accuracy": record.test_accuracy})
     return sorted((event for event in events if event["time_s"] == event["time_s"]), key=_time_s)
