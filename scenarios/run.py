@@ -102,7 +102,12 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
         from ran.learning.split.cut_model import CutModel
 
         cut_model = CutModel.of(learning.split, learner, scenario.seed, world.devices)
-    elif problem := memory_problem(world.devices, learner.training_bytes()):
+    gkt = None
+    if learning.gkt is not None:
+        from ran.learning.gkt.learner import GktLearner
+
+        gkt = GktLearner(learner, learning.gkt, learning.compression)
+    if not cut_model and (problem := memory_problem(world.devices, (gkt or learner).training_bytes())):
         raise UserError(f"ues.device: {problem}")
     if learning.attack is not None:
         poison(learning.attack, learner.workplace, scenario.seed)
@@ -110,7 +115,7 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
         Simulation(world, watch), learner, learning.algorithm, learning.transport, learning.participation,
         learning.round_deadline_s or math.inf, learning.hierarchy, learning.freezing, learning.compression,
         learning.aggregator, learning.quarantine, learning.privacy, learning.attack, learning.loss_recovery,
-        learning.schedule, cut_model,
+        learning.schedule, cut_model, gkt,
     )  # fmt: skip
 
 
@@ -233,6 +238,10 @@ def _run_rounds(
         from ran.learning.split.training import run_split_round
 
         run_next = run_split_round
+    if federation.gkt:
+        from ran.learning.gkt.gkt_round import run_gkt_round
+
+        run_next = run_gkt_round
     until_s = learning.until_s or math.inf
     while state.round < learning.rounds and state.clock_s < until_s and _anybody(federation, state, directory):
         with directory.timed("rounds"), trace.round(state.round + 1, world) if trace else nullcontext():
