@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ran.learning.federation import Federation, FederationState
     from ran.learning.learner import Evaluation, Learner
+    from ran.learning.round import RoundResult
     from ran.metrics.kpis import NetworkKpis
     from ran.metrics.slot_trace import SlotTraceWriter
     from ran.metrics.summary import RunSummary
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from scenarios.schema import LearningSettings, Scenario
 
     Watch = Callable[["NetworkState", "StepReport"], None]
+    RunRound = Callable[..., "RoundResult"]
 
 
 @dataclass(frozen=True)
@@ -230,18 +232,7 @@ def _run_rounds(
     progress: Progress,
     trace: _RoundTraces | None,
 ) -> None:
-    from ran.learning.asynchronous import run_version
-    from ran.learning.round import run_round
-
-    world, run_next = federation.simulation.world, run_version if federation.schedule.asynchronous else run_round
-    if federation.cut_model:
-        from ran.learning.split.training import run_split_round
-
-        run_next = run_split_round
-    if federation.gkt:
-        from ran.learning.gkt.gkt_round import run_gkt_round
-
-        run_next = run_gkt_round
+    world, run_next = federation.simulation.world, round_of(federation)
     until_s = learning.until_s or math.inf
     while state.round < learning.rounds and state.clock_s < until_s and _anybody(federation, state, directory):
         with directory.timed("rounds"), trace.round(state.round + 1, world) if trace else nullcontext():
@@ -250,6 +241,25 @@ def _run_rounds(
             directory.append_event(event)
         directory.complete_round(result.record, result.ues, state.arrays(), {"round": state.round})
         progress.round_done(result.record)
+
+
+def round_of(federation: Federation) -> RunRound:
+    """Return what runs a federation's next round or server step."""
+    if federation.gkt:
+        from ran.learning.gkt.gkt_round import run_gkt_round
+
+        return run_gkt_round
+    if federation.cut_model:
+        from ran.learning.split.training import run_split_round
+
+        return run_split_round
+    if federation.schedule.asynchronous:
+        from ran.learning.asynchronous import run_version
+
+        return run_version
+    from ran.learning.round import run_round
+
+    return run_round
 
 
 def _rounds_of_work(scenario: Scenario, directory: RunDirectory) -> int:

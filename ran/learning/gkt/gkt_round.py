@@ -42,7 +42,7 @@ def run_gkt_round(
 
     A UE's edge network and soft labels are its memory in ``state``, its report is what last arrived from it. The
     accuracy is the mean over all UEs, participants or not, of each one's extractor with the server's network, on the
-    whole test set; a participant's own accuracy that of the two on data like its own.
+    whole test set.
     """
     gkt, participation = federation.gkt, federation.participation
     assert gkt is not None
@@ -51,7 +51,7 @@ def run_gkt_round(
 
     announce("training")
     outcomes = {
-        ue: gkt.edge_step(ue, _edge(gkt, state, ue), state.memories.get(ue, {}).get(_SOFT_LABELS), number)
+        ue: gkt.edge_step(ue, edge_of(gkt, state, ue), state.memories.get(ue, {}).get(_SOFT_LABELS), number)
         for ue in participation.select(candidates)
     }
     trained = [_training(federation, ue, outcome, start_s) for ue, outcome in outcomes.items()]
@@ -61,7 +61,9 @@ def run_gkt_round(
     announce("uplink")
     sent = [local for local in trained if local.ue not in vanished]
     payloads = [gkt.exchange.send_report(outcomes[local.ue].report, local.ue, number) for local in sent]
-    reports = [Transfer(local.ue, "uplink", payload, local.done_s) for local, payload in zip(sent, payloads, strict=True)]
+    reports = [
+        Transfer(local.ue, "uplink", payload, local.done_s) for local, payload in zip(sent, payloads, strict=True)
+    ]
     up = deliver(federation, state, reports)
     heard = [(local, each) for local, each in zip(sent, up.deliveries, strict=True) if each.payload is not None]
 
@@ -71,7 +73,9 @@ def run_gkt_round(
     heard_s, server_s = max(trained_s, up.end_s), answer.flops / gkt.settings.gnb.flop_s
 
     announce("downlink")
-    soft = {local.ue: gkt.exchange.send_soft_labels(answer.soft_labels[local.ue], local.ue, number) for local, _ in heard}
+    soft = {
+        local.ue: gkt.exchange.send_soft_labels(answer.soft_labels[local.ue], local.ue, number) for local, _ in heard
+    }
     answers = [Transfer(ue, "downlink", payload, heard_s + server_s) for ue, payload in soft.items()]
     down = deliver(federation, state, answers)
     for local in sent:
@@ -86,7 +90,7 @@ def run_gkt_round(
     return _result(federation, state, done, (down, up), (start_s, trained_s, heard_s, server_s))
 
 
-def _edge(gkt: GktLearner, state: FederationState, ue: int) -> Arrays:
+def edge_of(gkt: GktLearner, state: FederationState, ue: int) -> Arrays:
     """Return a UE's edge network: what it remembers, or the common first one."""
     return part(_EDGE, state.memories.get(ue, {})) or gkt.initial()
 
@@ -113,7 +117,7 @@ def _soft_labels(gkt: GktLearner, delivery: Delivery, number: int) -> Arrays:
 def _conclude(gkt: GktLearner, state: FederationState, server: Arrays) -> None:
     """Move on to the next round; the model that is kept has the extractor of the UE with most samples."""
     keeper = int(np.argmax(gkt.num_samples))
-    whole = gkt.large(_edge(gkt, state, keeper), server)
+    whole = gkt.large(edge_of(gkt, state, keeper), server)
     state.conclude([replace(state.edges[0], server=Server(whole, state.server.memory, state.round + 1))])
 
 
@@ -126,11 +130,10 @@ def _evaluated(
 ) -> Trained:
     """Return the round's training with the accuracies of all extractors and the server's network together."""
     server = gkt.server_part(state.server.model)
-    edges = [_edge(gkt, state, ue) for ue in range(len(gkt.num_samples))]
+    edges = [edge_of(gkt, state, ue) for ue in range(len(gkt.num_samples))]
     every = gkt.evaluate(edges, server)
     mean = Evaluation(float(np.mean([each.accuracy for each in every])), float(np.mean([each.loss for each in every])))
-    own = {ue: gkt.learner.evaluate_own(ue, gkt.large(edges[ue], server)) for ue in (local.ue for local in trained)}
-    return Trained(trained, vanished, arrived, mean, own)
+    return Trained(trained, vanished, arrived, mean, {})
 
 
 def _result(
@@ -143,7 +146,10 @@ def _result(
     """Return the rows and events of the round that ``state`` has just concluded."""
     (down, up), (start_s, trained_s, heard_s, server_s) = exchanges, times_s
     both = replace(
-        down, uplink=up.uplink, uplink_airtime_s=up.uplink_airtime_s, cell_active_s=down.cell_active_s + up.cell_active_s
+        down,
+        uplink=up.uplink,
+        uplink_airtime_s=up.uplink_airtime_s,
+        cell_active_s=down.cell_active_s + up.cell_active_s,
     )
     ues = busy_rows(federation, state, (down.deliveries, up.deliveries), done, both)
     for row in ues:

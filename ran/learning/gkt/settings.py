@@ -32,7 +32,7 @@ class FedGkt(Settings):
         default=0.1, ge=0, le=1000, description="of T^2 KL beside the cross-entropy; 1 / T^2 is the paper's plain sum"
     )
     server_epochs: int = Field(default=1, ge=1, le=10_000, description="passes of the server over all features")
-    server_learning_rate: float = Field(default=1e-3, gt=0, le=100)
+    server_learning_rate: float = Field(default=3e-4, gt=0, le=100)
     gnb: EdgeServer = EdgeServer()
 
     def server_descent(self, algorithm: Algorithm) -> Algorithm:
