@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -196,8 +196,8 @@ def compare(write: Callable[[str], object], out: Path) -> None:
     cases = [case for case in CASES if case.data == "digits" or mnist()]
     if len(cases) < len(CASES):
         write("MNIST is left out: set AIRTUNE_SHARED to the folder whose data/ holds mnist.npz")
-    for seed, case, method in product(SEEDS, cases, METHODS):
-        for found in measure(case, method, seed):
+    for seed, case in product(SEEDS, cases):
+        for found in chain.from_iterable(measure(case, method, seed) for method in METHODS):
             if isinstance(found, Leak):
                 leaks.append(found)
                 continue
