@@ -51,7 +51,8 @@ class Case:
     def overrides(self, method: Method, seed: int) -> list[str]:
         """Return what differs from the packaged scenario; MNIST's 28 x 28 pixels become 14 x 14 features."""
         found = [
-            f"ues.count={NUM_UES}", "channel=free_space", "learning.transport=ideal", "learning.compression={}",
+            f"ues.count={NUM_UES}", "channel=free_space", "learning.transport=ideal",
+            "learning.compression.uplink=none", "learning.compression.downlink=none",
             f"seed={seed}", f"learning.rounds={self.rounds}", f"learning.partition={PARTITIONS[self.shares]}",
         ]  # fmt: skip
         if self.data == "MNIST":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from channel.errors import UserError
 from ran.energy import compute_energy_j, compute_time_s
 from ran.learning.federation import FederationState
 from ran.learning.gkt.gkt_round import edge_of, run_gkt_round
 from ran.learning.participation import Everyone
-from ran.learning.transport.digital import Digital
+from ran.learning.transport.ideal import Ideal
 from scenarios.load import load
 from scenarios.run import build_federation
 
@@ -19,6 +22,9 @@ SMALL = (
 )  # fmt: skip
 EDGE_FORWARD_FLOPS = 48_288
 """Of a sample: 2 (9 8 64 + 9 8 8 16 + 9 8 8 16 + 8 8 16 + 8 10), as counted in test_networks."""
+
+
+IDEAL = "learning.transport=ideal"
 
 
 def federation_of(*settings):
@@ -76,7 +82,7 @@ def test_time_and_energy_are_those_of_flops_and_air():
 
 def test_the_network_changes_when_not_what():
     """Oracle: two rounds over ideal transport: the same networks, soft labels and accuracy, and no air."""
-    _, ideal, expected = after(2, "learning.transport=ideal")
+    _, ideal, expected = after(2, IDEAL)
     _, state, results = after(2)
     assert same(state.server.model, ideal.server.model)
     assert all(same(state.memories[ue], ideal.memories[ue]) for ue in range(3))
@@ -86,7 +92,7 @@ def test_the_network_changes_when_not_what():
 
 def test_accuracy_is_the_mean_over_ues():
     """Oracle: the learner's own evaluation of every UE's extractor with the server's network."""
-    federation, state, [result] = after(1)
+    federation, state, [result] = after(1, IDEAL)
     gkt = federation.gkt
     edges = [edge_of(gkt, state, ue) for ue in range(3)]
     found = gkt.evaluate(edges, gkt.server_part(state.server.model))
@@ -98,7 +104,7 @@ def test_accuracy_is_the_mean_over_ues():
 
 def test_a_ue_that_vanishes_is_not_waited_for_and_forgets_the_round(monkeypatch):
     """Property: it sends and remembers nothing; the round goes on, and its report of the round before stays in use."""
-    federation, state, _ = after(1)
+    federation, state, _ = after(1, IDEAL)
     before, report, server = remembered(state), state.last_updates[1], state.server.model
     monkeypatch.setattr(Everyone, "drops", lambda self, candidates, ready_s: set(ready_s) & {1})
     seen = []
@@ -120,7 +126,7 @@ def test_a_ue_that_vanishes_is_not_waited_for_and_forgets_the_round(monkeypatch)
 def test_a_round_of_nobody_changes_no_network(monkeypatch):
     """Property: all vanish in the first round: no report, no soft labels, no server step, and the round counts."""
     monkeypatch.setattr(Everyone, "drops", lambda self, candidates, ready_s: set(ready_s))
-    federation, state, [result] = after(1)
+    federation, state, [result] = after(1, IDEAL)
     assert same(state.server.model, federation.learner.initial())
     assert (state.round, state.memories, state.last_updates) == (1, {}, {})
     assert (result.record.participants, result.record.vanished) == (0, 3)
@@ -130,17 +136,15 @@ def test_a_round_of_nobody_changes_no_network(monkeypatch):
 @pytest.mark.parametrize("way", ["uplink", "downlink"])
 def test_a_link_that_fails_costs_the_round_alone(monkeypatch, way):
     """Property: UE 2 keeps its edge network; without the report there is no answer, without the answer the old one."""
-    from dataclasses import replace
-
-    federation, state, _ = after(1)
-    before, deliver = remembered(state), Digital.deliver
+    federation, state, _ = after(1, IDEAL)
+    before, deliver = remembered(state), Ideal.deliver
 
     def failing(self, simulation, network, transfers, until_s):
         done = deliver(self, simulation, network, transfers, until_s)
         cut = [replace(e, payload=None) if (e.ue, e.direction) == (2, way) else e for e in done.deliveries]
         return replace(done, deliveries=cut)
 
-    monkeypatch.setattr(Digital, "deliver", failing)
+    monkeypatch.setattr(Ideal, "deliver", failing)
     result = run_gkt_round(federation, state)
     after_it = state.memories[2]
     assert np.array_equal(after_it["soft_labels"], before[2]["soft_labels"])
@@ -173,9 +177,7 @@ def test_a_resumed_run_goes_on_bit_for_bit():
 
 def test_a_device_too_small_for_the_edge_network_is_refused():
     """Oracle: the edge network of 1,426 weights trains in 70 to 200 kB, where the whole one takes more."""
-    from channel.errors import UserError
-
-    federation = federation_of()
+    federation = federation_of(IDEAL)
     assert 16 * 1426 < federation.gkt.training_bytes() < federation.learner.training_bytes()
     with pytest.raises(UserError, match=r"ues\.device: training takes"):
-        federation_of("ues.device.memory_bytes=5e4")
+        federation_of(IDEAL, "ues.device.memory_bytes=5e4")
