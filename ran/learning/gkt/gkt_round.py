@@ -48,6 +48,7 @@ def run_gkt_round(
     assert gkt is not None
     candidates = waited(federation, state)
     start_s, number = state.clock_s, state.round
+    wanted_s = start_s + federation.round_deadline_s
 
     announce("training")
     outcomes = {
@@ -62,7 +63,8 @@ def run_gkt_round(
     sent = [local for local in trained if local.ue not in vanished]
     payloads = [gkt.exchange.send_report(outcomes[local.ue].report, local.ue, number) for local in sent]
     reports = [
-        Transfer(local.ue, "uplink", payload, local.done_s) for local, payload in zip(sent, payloads, strict=True)
+        Transfer(local.ue, "uplink", payload, local.done_s, wanted_s)
+        for local, payload in zip(sent, payloads, strict=True)
     ]
     up = deliver(federation, state, reports)
     heard = [(local, each) for local, each in zip(sent, up.deliveries, strict=True) if each.payload is not None]
@@ -76,7 +78,7 @@ def run_gkt_round(
     soft = {
         local.ue: gkt.exchange.send_soft_labels(answer.soft_labels[local.ue], local.ue, number) for local, _ in heard
     }
-    answers = [Transfer(ue, "downlink", payload, heard_s + server_s) for ue, payload in soft.items()]
+    answers = [Transfer(ue, "downlink", payload, heard_s + server_s, wanted_s) for ue, payload in soft.items()]
     down = deliver(federation, state, answers)
     for local in sent:
         state.memories[local.ue] = state.memories.get(local.ue, {}) | prefixed(_EDGE, outcomes[local.ue].arrays)
