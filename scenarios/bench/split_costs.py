@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from scenarios.bench.method_curves import write_table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ran.learning.federation import Federation
 
 TARGET = 0.95
@@ -158,7 +160,7 @@ def table(costs: Sequence[Cost]) -> list[str]:
 
 
 def draw(costs: Sequence[Cost], path: Path) -> None:
-    """Draw a panel of bars for each cost, the networks in colours; what missed the target is hatched."""
+    """Draw a panel of points for each cost, the networks in colours; what missed the target is hollow."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -169,16 +171,31 @@ def draw(costs: Sequence[Cost], path: Path) -> None:
     with styled():
         figure = Figure(figsize=(13, 0.5 + 0.62 * len(costs)))
         panels = figure.subplots(2, 3, sharey=True)
-        for axes, (name, (heading, unit)) in zip(panels.flat, COLUMNS.items(), strict=True):
-            for place, cost in enumerate(costs):
-                hatch = "///" if math.isnan(cost.rounds) else None
-                value = getattr(cost, name) / unit
-                axes.barh(place, value, color=colors[cost.network], hatch=hatch, edgecolor="white", linewidth=0)
-            axes.set_xscale("log")
-            axes.set_xlabel(heading)
-            axes.set_yticks(range(len(costs)), [cost.method for cost in costs], fontsize=8)
+        for axes, name in zip(panels.flat, COLUMNS, strict=True):
+            _points(axes, costs, name, colors)
         panels[0, 0].invert_yaxis()
         patches = [Patch(color=colors[network], label=network) for network in networks]
         figure.legend(handles=patches, loc="outside lower center", ncols=len(patches))
-        figure.suptitle(f"What a UE spends until {TARGET:.0%} test accuracy, digits, 8 UEs; hatched: not reached")
+        figure.suptitle(f"What a UE spends until {TARGET:.0%} test accuracy, digits, 8 UEs; hollow: not reached")
         save(figure, path, 130)
+
+
+def _points(axes: Axes, costs: Sequence[Cost], name: str, colors: Mapping[str, str]) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    heading, unit = COLUMNS[name]
+    for place, cost in enumerate(costs):
+        value, color = getattr(cost, name) / unit, colors[cost.network]
+        face = "white" if math.isnan(cost.rounds) else color
+        if value > 0:
+            axes.plot(value, place, "o", color=color, markerfacecolor=face, markersize=7)
+        else:
+            axes.annotate(
+                "none", (0.02, place), xycoords=("axes fraction", "data"), color=color, va="center", fontsize=8
+            )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(heading)
+    axes.set_yticks(range(len(costs)), [cost.method for cost in costs], fontsize=8)

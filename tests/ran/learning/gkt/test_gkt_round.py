@@ -154,6 +154,21 @@ def test_a_link_that_fails_costs_the_round_alone(monkeypatch, way):
     assert "radio_link_failure" in [each["event"] for each in result.events]
 
 
+def test_schedulers_know_when_knowledge_is_wanted(monkeypatch):
+    """Oracle: the round's start plus the deadline, of what goes up and what comes down."""
+    wanted, deliver = [], Ideal.deliver
+
+    def noted(self, simulation, network, transfers, until_s):
+        wanted.extend((each.direction, each.deadline_s) for each in transfers)
+        return deliver(self, simulation, network, transfers, until_s)
+
+    monkeypatch.setattr(Ideal, "deliver", noted)
+    _, _, [first, _] = after(2, IDEAL, "learning.round_deadline_s=5")
+    assert wanted == [
+        (way, start_s + 5) for start_s in (0, first.record.end_s) for way in ("uplink", "downlink") for _ in range(3)
+    ]
+
+
 def test_a_resumed_run_goes_on_bit_for_bit():
     """Oracle: the uninterrupted one: rows, events and state after three rounds, resumed after one."""
 
