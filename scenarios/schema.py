@@ -45,6 +45,7 @@ from ran.learning.attacks import Attack
 from ran.learning.compression import Compression
 from ran.learning.engines import Engine
 from ran.learning.freezing import Freezing
+from ran.learning.gkt import FedGkt
 from ran.learning.hierarchy import Hierarchy
 from ran.learning.loss_recovery import LossRecovery
 from ran.learning.models import Model
@@ -179,6 +180,9 @@ class LearningSettings(Settings):
     loss_recovery: Annotated[LossRecovery, LOSS_RECOVERIES.field()] = LOSS_RECOVERIES.get("zero_fill")()
     split: SplitLearning | None = Field(
         default=None, description="the model cut between UE, gNB and cloud, trained batch by batch; null: whole on UEs"
+    )
+    gkt: FedGkt | None = Field(
+        default=None, description="small networks on UEs and a large one at the gNB that teach each other; null: none"
     )
     quarantine: Quarantine = Quarantine()
     aggregator: Annotated[Aggregator, AGGREGATORS.field()] = AGGREGATORS.get("weighted_mean")()

@@ -32,7 +32,8 @@ BENCHMARKS = {
     "pipeline": "elastic and static pipelines on PipeTransformer's networks; the cost of simulating (table, figures)",
     "raytracing": "seconds of a ray-traced step in Munich, replayed, beside a fresh solve by Sionna RT",
     "slots": "slots per second of the MAC loop, beside the loop of Sionna's own parts",
-    "split": "seconds of a split training step beside the unsplit one, for a small transformer and MiniLM",
+    "split": "split training steps beside unsplit ones, micro-batches, MiniLM on SST-2 at all cuts (CSV, figure)",
+    "split_costs": "federated, split and FedGKT: a UE's costs until one accuracy (table, CSV, figure; half an hour)",
     "traffic": "bytes and air of the whole model, LoRA, few bits and sums, at one accuracy (table, CSV, figure)",
 }
 """Benchmarks by name; each is a module here with ``measure() -> Iterator[Measurement]``, with ``tell(write)`` where
