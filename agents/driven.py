@@ -52,7 +52,11 @@ class Crowd(ChannelModel):
         return self.realise_all(geometry, [state], time_s, (seed,))[0], state
 
     def realise_all(
-        self, geometry: Geometry, states: list[Any], time_s: float, seeds: Sequence[int]  # noqa: ARG002
+        self,
+        geometry: Geometry,
+        states: list[Any],
+        time_s: float,
+        seeds: Sequence[int],  # noqa: ARG002
     ) -> tuple[ChannelSnapshot, list[Any]]:
         """Return the snapshots of all replicas as one."""
         everyone = _heard(self.scenario, self.overrides, self.count, self.interval(time_s)[0])
@@ -136,10 +140,23 @@ class Driven:
         """Return how long every bearer's oldest packet has waited over its budget, [batch, num_ues, num_slices]."""
         return self.state.ledgers[direction].head_delay_s(self.now_s) / self.network.sources[direction].budget_s
 
+    def rate_bit_s(self, direction: Direction) -> NDArray[np.float64]:
+        """Return the rate of every UE by its report if its cell served nobody else, bit/s, [batch, num_ues]."""
+        plan = self.network.plan
+        air, _ = self.network.air_at(self.state)
+        link = air.uplink if direction == "uplink" else air.downlink
+        kinds = [getattr(kind, direction) for kind in plan.kinds]
+        bits = sum(link.rate_bits[kind].sum(axis=2, dtype=np.float64) for kind in kinds if kind >= 0)
+        return np.asarray(np.maximum(bits / (len(kinds) * plan.slot_s), 1.0), np.float64)
 
-def _network(
-    scenario: str, overrides: tuple[str, ...], crowd: int, packets: int, seeds: tuple[int, ...]
-) -> Network:
+    def by_cell(self, each: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the sums over the UEs that each cell serves, [batch, num_cells], of values [batch, num_ues]."""
+        cells = np.arange(self.network.world.num_cells)
+        here = self.state.serving_cell[:, :, None] == cells
+        return np.asarray((each[:, :, None] * here).sum(axis=1), np.float64)
+
+
+def _network(scenario: str, overrides: tuple[str, ...], crowd: int, packets: int, seeds: tuple[int, ...]) -> Network:
     world = world_of(scenario, overrides)
     fixed = isinstance(load(scenario, overrides).ues.placement, ExplicitPlacement)
     count = world.num_ues if fixed else max(crowd, world.num_ues)

@@ -1,7 +1,7 @@
 """A trained policy on disk: the layers of an actor as safetensors, what they mean as JSON beside them.
 
-A file is what ``safetensors`` writes: tensors ``weight.0``, ``bias.0``, ``weight.1``, ... (float32, [outputs, inputs] and
-[outputs]) and one text in its metadata under ``airtune_policy``: JSON with the ``activation`` between layers (``tanh``
+A file is what ``safetensors`` writes: tensors ``weight.0``, ``bias.0``, ``weight.1``, ... (float32, [outputs, inputs]
+and [outputs]) and one text in its metadata under ``airtune_policy``: JSON with the ``activation`` between layers (``tanh``
 or ``relu``) and whatever else tells what goes in and comes out (``meta``). Nothing in it is ever executed.
 """
 
@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,7 +123,7 @@ def described(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, UnicodeDecodeError):
         shapes = []
     fits = bool(shapes) and all(len(shape) == 2 for shape in shapes) and said.get("activation") in _ACTIVATIONS
-    fits = fits and all(after[1] == shape[0] for shape, after in zip(shapes, shapes[1:], strict=False))
+    fits = fits and all(after[1] == shape[0] for shape, after in pairwise(shapes))
     if not fits or biases != [(shape[0],) for shape in shapes]:
         raise UserError(f"{str(path)!r} holds no policy; give the policy.safetensors of `airtune train-agent`")
     return {**said, "inputs": shapes[0][1], "outputs": shapes[-1][0]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,7 +61,19 @@ class SlotScheduling(Environment):
     of the chosen direction; slots of the other pass in between, under the scenario's own scheduler. HARQ sends again
     before anyone is served, whatever the action; groups given to UEs that do not wait stay empty.
 
-    TABLE
+    | | name | values | unit | range | meaning |
+    |---|---|---|---|---|---|
+    | observation | backlog | 6 | log10 byte | 1 .. 7 | that may start a new block, of each UE |
+    | observation | left | 6 | log10 byte | 1 .. 7 | that has not arrived yet, of each UE |
+    | observation | wait | 6 | 1 | 0 .. 2 | of each UE's oldest data, over its delay budget |
+    | observation | deadline | 6 | s | 0 .. 1 | until each UE's data are wanted |
+    | observation | mean | 6 | log10 bit/slot | 0 .. 5 | what each UE has received lately |
+    | observation | rate | 42 | log10 bit | 0 .. 4 | of a group, by report, each UE in each part |
+    | observation | free | 7 | 1 | 0 .. 1 | groups without retransmissions in each part |
+    | action | owner | 7 | 1 | 0 .. 6 | UE that gets each part of each cell's band; the last number: nobody |
+    | reward | learning | 1 | 1 | weight 5 | bytes of updates that arrived in time, over those of all updates |
+    | reward | utility | 1 | 1 | weight 1 | growth of the mean over users of log2(1 + bytes carried / 10 kB) |
+    | reward | delay | 1 | 1 | weight -0.02 | mean over users of the oldest packet's wait over its delay budget, at most 2 |
 
     Not modelled: choice between a UE's update and its packets; pairing of UEs in a group (multi-user MIMO).
     """
@@ -101,7 +113,7 @@ class SlotScheduling(Environment):
 
     def observed(self) -> tuple[Field, ...]:
         """Return what a scheduler knows."""
-        return tuple(Field(*block) for block in self.layout.blocks())
+        return tuple(Field(**asdict(block)) for block in self.layout.blocks())
 
     def acted(self) -> tuple[Choice, ...]:
         """Return who gets each part of each cell's band."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ran.mac.proportional_fair import advance
 
@@ -19,7 +19,8 @@ WINDOW_SLOTS = 100.0
 _LEAST_BYTES, _MOST_BYTES, _MOST_WAIT, _MOST_LEFT_S = 1e1, 1e7, 2.0, 1.0
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True)
+class Block:
     """Values of one kind: name, unit, bounds that become -1 and 1, what they say, how many."""
 
     name: str
@@ -80,8 +81,8 @@ class SlotLayout:
         import numpy as np
 
         parts = []
-        for name, _, low, high, _, _ in self.blocks():
-            parts.append(np.clip((values[name] - low) * (2 / (high - low)) - 1, -1.0, 1.0))
+        for block in self.blocks():
+            parts.append(np.clip((values[block.name] - block.low) * (2 / (block.high - block.low)) - 1, -1.0, 1.0))
         return np.concatenate(parts, axis=-1, dtype=np.float32)
 
     def allowed(self, seen: Observation) -> NDArray[np.bool_]:

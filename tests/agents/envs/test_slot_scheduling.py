@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +37,6 @@ def driven_by(rule: object, **parameters: object) -> Replicas:
 
 def simulated(replicas: Replicas, payload: np.ndarray, scheduler: object) -> tuple[Network, object]:
     """Return the same world under the simulations' own scheduler, up to the slot that ``replicas`` has reached."""
-    from dataclasses import replace
-
     driven, environment = replicas.state.driven, replicas.environment
     world = driven.network.world
     own = {name: part.model_copy(update={"scheduler": None}) for name, part in world.slices.items()}
@@ -65,7 +65,7 @@ def saved(path: Path, environment: object, seed: int) -> tuple[list[np.ndarray],
     """Write an actor with random weights for an environment."""
     rng = np.random.default_rng(seed)
     sizes = [environment.observation_size, 16, sum(environment.options())]
-    weights = [rng.normal(size=(after, before)) for before, after in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.normal(size=(after, before)) for before, after in pairwise(sizes)]
     biases = [rng.normal(size=after) for after in sizes[1:]]
     save_actor(path, weights, biases, "tanh", {"environment": "slot_scheduling"})
     return weights, biases
