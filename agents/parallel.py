@@ -30,7 +30,7 @@ class MultiAgentEnv(ParallelEnv):
         "render_fps": _FPS,
         "name": "airtune",
         "is_parallelizable": True,
-    }
+    }  # noqa: RUF012
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """A trained policy on disk: the layers of an actor as safetensors, what they mean as JSON beside them.
 
 A file is what ``safetensors`` writes: tensors ``weight.0``, ``bias.0``, ``weight.1``, ... (float32, [outputs, inputs]
-and [outputs]) and one text in its metadata under ``airtune_policy``: JSON with the ``activation`` between layers (``tanh``
-or ``relu``) and whatever else tells what goes in and comes out (``meta``). Nothing in it is ever executed.
+and [outputs]) and one text in its metadata under ``airtune_policy``: JSON with the ``activation`` between layers
+(``tanh`` or ``relu``) and whatever else tells what goes in and comes out (``meta``). Nothing in it is ever executed.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Slicing(Environment):
     | observation | share | 1 | 1 | 0 .. 1 | of learning now |
     | observation | missing | 1 | 1 | 0 .. 1 | share of the quorum that is still to come |
     | observation | time | 1 | 1 | 0 .. 1 | of the round that is left |
-    | action | share | 1 | 1 | 0 .. 5 | share of learning, evenly from 0 to 1 |
+    | action | share | 1 | 1 | 0 .. 10 | share of learning, evenly from 0 to 1 |
     | reward | rounds | 1 | 1 | weight 10 | whether the round's quorum was reached in this step |
     | reward | late | 1 | 1 | weight -0.5 | share of users whose oldest packet is beyond its delay budget |
 
@@ -87,7 +87,7 @@ class Slicing(Environment):
         default=30e3, ge=1, le=1e9, description="median update; from round to round half to twice as long, bytes"
     )
     quorum: float = Parameter(default=0.8, gt=0, le=1, description="share of UEs whose updates make a round count")
-    levels: int = Parameter(default=6, ge=2, le=101, description="shares to choose from, evenly from 0 to 1")
+    levels: int = Parameter(default=11, ge=2, le=101, description="shares to choose from, evenly from 0 to 1")
 
     def problems(self) -> list[str]:
         """Return what is wrong with the scenario."""

@@ -26,11 +26,12 @@ def draw(environment: Slicing, state: SlicingState, replica: int, figure: Figure
     above.barh(cells, share, color="tab:blue", label="learning")
     above.barh(cells, 1 - share, left=share, color="tab:orange", label="traffic")
     left = environment.round_steps - state.step[replica] % environment.round_steps
-    above.set(
-        xlim=(0, 1), yticks=cells, xlabel="guaranteed share of resource blocks", ylabel="cell",
-        title=f"step {state.step[replica]}, {left} steps of the round left, "
-        f"{state.done[replica].sum()} of {environment.quorum_ues} updates there",
+    above.set(xlim=(0, 1), yticks=cells, xlabel="guaranteed share of resource blocks", ylabel="cell")
+    above.set_title(
+        f"step {state.step[replica]}: {left} of {environment.round_steps} left in the round, "
+        f"{state.done[replica].sum()} updates there, {environment.quorum_ues} wanted", fontsize=9,
     )  # fmt: skip
+    above.legend(loc="lower right", fontsize=8)
     bearer = driven.state.link(environment.direction).bearer[replica]
     waiting = (bearer["enqueued"] - bearer["delivered"] - bearer["lost"]) / 1e3
     ues = np.arange(len(waiting))

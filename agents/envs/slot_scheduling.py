@@ -73,7 +73,7 @@ class SlotScheduling(Environment):
     | action | owner | 7 | 1 | 0 .. 6 | UE that gets each part of each cell's band; the last number: nobody |
     | reward | learning | 1 | 1 | weight 5 | bytes of updates that arrived in time, over those of all updates |
     | reward | utility | 1 | 1 | weight 1 | growth of the mean over users of log2(1 + bytes carried / 10 kB) |
-    | reward | delay | 1 | 1 | weight -0.02 | mean over users of the oldest packet's wait over its delay budget, at most 2 |
+    | reward | delay | 1 | 1 | weight -0.02 | mean over users of the oldest packet's wait over its budget, at most 2 |
 
     Not modelled: choice between a UE's update and its packets; pairing of UEs in a group (multi-user MIMO).
     """
@@ -126,7 +126,7 @@ class SlotScheduling(Environment):
         return (
             Term("learning", "1", 5.0, "bytes of updates that arrived in time, over those of all updates"),
             Term("utility", "1", 1.0, "growth of the mean over users of log2(1 + bytes carried / 10 kB)"),
-            Term("delay", "1", -0.02, "mean over users of the oldest packet's wait over its delay budget, at most 2"),
+            Term("delay", "1", -0.02, "mean over users of the oldest packet's wait over its budget, at most 2"),
         )
 
     def start(self, key: NDArray[np.uint64]) -> SlotState:

@@ -28,10 +28,10 @@ def draw(environment: SlotScheduling, state: SlotState, replica: int, figure: Fi
     if owner.size <= 64:
         for cell, group in np.argwhere(owner >= 0):
             above.text(group, cell, str(owner[cell, group]), ha="center", va="center", fontsize=8)
-    above.set(
-        xlabel="resource block group", ylabel="cell", yticks=np.arange(len(owner)),
-        title=f"holders in the last {environment.direction} slot, step {state.step[replica]}, "
-        f"{1e3 * driven.now_s:.1f} ms",
+    above.set(xlabel="resource block group", ylabel="cell", yticks=np.arange(len(owner)))
+    above.set_title(
+        f"UEs served in the last {environment.direction} slot (step {state.step[replica]}, "
+        f"{1e3 * driven.now_s:.1f} ms)", fontsize=9,
     )  # fmt: skip
     bearer = driven.state.link(environment.direction).bearer[replica]
     left = (bearer["enqueued"] - bearer["delivered"] - bearer["lost"]) / 1e3
