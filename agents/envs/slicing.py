@@ -50,10 +50,10 @@ class Slicing(Environment):
     """Every window of slots, set the share of each cell's resource blocks that learning is guaranteed.
 
     The MAC's own slices: whatever a slice does not need goes to the others, so a share is a guarantee and no wall. All
-    UEs learn. Every round each queues an update of one size (that of the round: half to twice the median); the round
-    counts when a quorum of them has arrived, and what has not by its end is dropped (federated averaging with a
-    deadline). Some UEs have traffic besides, with a delay budget by 5QI. A cell that cannot carry both is to be shared
-    so that neither the round nor the agreement breaks, or the cheaper one does.
+    UEs learn. Every round each queues an update of the round's size, between the median over ``spread`` and the median
+    times ``spread``. The round counts when a quorum of them has arrived, and what has not by its end is dropped
+    (federated averaging with a deadline). Some UEs have traffic besides, with a delay budget by 5QI. Where a cell
+    cannot carry both, either the round or the agreement breaks; some rounds are lost from the start.
 
     | | name | values | unit | range | meaning |
     |---|---|---|---|---|---|
@@ -83,8 +83,9 @@ class Slicing(Environment):
     crowd: int = Parameter(default=96, ge=1, le=100_000, description="UEs of which every replica has some")
     window_slots: int = Parameter(default=20, ge=1, le=10_000, description="slots of a step")
     round_steps: int = Parameter(default=25, ge=1, le=10_000, description="steps of a learning round")
-    payload_bytes: float = Parameter(
-        default=30e3, ge=1, le=1e9, description="median update; from round to round half to twice as long, bytes"
+    payload_bytes: float = Parameter(default=40e3, ge=1, le=1e9, description="median update, bytes")
+    spread: float = Parameter(
+        default=4.0, ge=1, le=100, description="updates of a round are up to so many times longer or shorter"
     )
     quorum: float = Parameter(default=0.8, gt=0, le=1, description="share of UEs whose updates make a round count")
     levels: int = Parameter(default=11, ge=2, le=101, description="shares to choose from, evenly from 0 to 1")
@@ -151,7 +152,7 @@ class Slicing(Environment):
         """Drop what has not arrived and queue the next round's updates."""
         link, rlc = driven.state.link(self.direction), driven.network.world.radio.rlc
         everyone = np.ones(state.done.shape, bool)
-        factor = 2 ** (2 * uniforms(state.key, _PAYLOAD + state.step, 1) - 1)
+        factor = self.spread ** (2 * uniforms(state.key, _PAYLOAD + state.step, 1) - 1)
         payload = np.rint(self.payload_bytes * factor).astype(np.int64)
         size = payload + -(-payload // rlc.piece_bytes) * rlc.packet_header_bytes
         end(link, everyone)
@@ -225,12 +226,12 @@ class Slicing(Environment):
         return {
             "random": Random(),
             "half": heuristics.Fixed(0.5),
-            "fixed": heuristics.Fixed(0.8),
-            "proportional": heuristics.Proportional(3.0),
-            "sla_first": heuristics.SlaFirst(1.0),
-            "threshold": heuristics.Threshold(0.8),
-            "deadline_first": heuristics.DeadlineFirst(2.0),
-            "urgency": heuristics.Urgency(2.0),
+            "fixed": heuristics.Fixed(0.3),
+            "proportional": heuristics.Proportional(1.0),
+            "sla_first": heuristics.SlaFirst(2.0),
+            "threshold": heuristics.Threshold(0.6),
+            "deadline_first": heuristics.DeadlineFirst(1.5, 0.8),
+            "urgency": heuristics.Urgency(0.5),
             "bound": Bound(),
         }
 

@@ -52,13 +52,18 @@ class SlaFirst:
 
 @dataclass(frozen=True)
 class DeadlineFirst:
-    """Learning gets what its updates need to be in time, times ``margin``; the rest is traffic's."""
+    """Learning gets what its updates need to be in time, times ``margin``; nothing where that is above ``most``.
+
+    The rest is traffic's. Rounds that need more than the cell has are given up before they cost anything.
+    """
 
     margin: float
+    most: float
 
     def __call__(self, environment: Slicing, state: SlicingState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
         """Return margin x learning's load."""
-        return environment.nearest(self.margin * environment.values(state)["learning_load"])
+        load = environment.values(state)["learning_load"]
+        return environment.nearest(np.where(load <= self.most, self.margin * load, 0.0))
 
 
 @dataclass(frozen=True)

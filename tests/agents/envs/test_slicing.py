@@ -65,7 +65,7 @@ def test_a_round_counts_once_and_ends() -> None:
         if step % 5 == 0:
             bearer = played.state.driven.state.uplink.bearer[..., 0]
             assert (bearer["delivered"] == 0).all()
-            assert (bearer["enqueued"] > 100).all()
+            assert (bearer["enqueued"] > 80).all()
             assert (bearer["enqueued"] == bearer["enqueued"][:, :1]).all(), "updates of a round are of one size"
     np.testing.assert_array_equal(reached, 2)
 
@@ -98,7 +98,7 @@ def test_delays_are_those_of_packets() -> None:
 
 @pytest.mark.parametrize("name", Slicing().rules())
 def test_no_heuristic_beats_the_bound_term_by_term(name: str) -> None:
-    """Property: over the same episodes no rule has more rounds than learning first, nor less delay than traffic first."""
+    """Property: no rule has more rounds than learning first, nor less delay than traffic first, over equal episodes."""
     environment = made("slicing", SMALL | {"steps": 25, "round_steps": 25})
     rule, bound = (evaluate(environment, environment.rules()[each], 8) for each in (name, "bound"))
     assert rule.terms["rounds"].mean() <= bound.terms["rounds"].mean()
