@@ -4,4 +4,4 @@ from agents.environment import ENVIRONMENTS
 
 __all__ = ["ENVIRONMENTS"]
 
-ENVIRONMENTS.declare(__name__, ["air_comp_power", "round_allocation"])
+ENVIRONMENTS.declare(__name__, ["air_comp_power", "round_allocation", "split_point"])
