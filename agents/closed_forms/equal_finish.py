@@ -32,10 +32,9 @@ def bandwidth_hz(left_s: Values, bits: Values, reach_hz: Values, cap: float = np
     wanted = np.divide(bits, left_s, out=np.full(np.shape(left_s), np.inf), where=np.asarray(left_s) > 0)
     load = wanted * np.log(2) / reach_hz
     within = load < 1
-    safe = np.where(within, load, 0.5)
+    safe, sent = np.where(within, load, 0.5), np.where(within, wanted, 0.0)
     root = np.real(lambertw(-safe * np.exp(-safe), -1))
-    needed = np.where(within, -np.where(within, wanted, 0.0) * np.log(2) / (root + safe), np.inf)
-    return np.where(within, np.maximum(needed, wanted / cap), np.inf)
+    return np.where(within, np.maximum(-sent * np.log(2) / (root + safe), sent / cap), np.inf)
 
 
 def finish_together(

@@ -27,21 +27,22 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-_PLACE, _COUNT, _DEVICE, _FADING, _LOAD = 1, 2, 3, 1000, 1 << 32
+_PLACE, _COUNT, _DEVICE, _FADING, _LOAD = (each << 32 for each in range(1, 6))
 _SIZES = (len(AFTER), len(WIDTHS), len(QUANTISERS))
-_LEAST_LOAD = 0.1
+_LEAST_FREE = 0.2
 _DEVICES = (
-    DeviceShare.model_validate({"device_class": "phone", "share": 4}),
-    DeviceShare.model_validate({"device_class": "laptop", "share": 2}),
-    DeviceShare.model_validate({"device_class": "vehicle", "share": 1}),
-    DeviceShare.model_validate({"device_class": "sensor", "share": 2}),
-    DeviceShare.model_validate({"device_class": "sensor", "share": 1, "memory_bytes": 1e6}),
+    DeviceShare.model_validate({"device_class": "phone", "share": 3}),
+    DeviceShare.model_validate({"device_class": "laptop", "share": 3}),
+    DeviceShare.model_validate({"device_class": "sensor", "share": 3, "clock_hz": 8e8, "flops_per_cycle": 4}),
+    DeviceShare.model_validate(
+        {"device_class": "sensor", "share": 1, "clock_hz": 8e8, "flops_per_cycle": 4, "memory_bytes": 1e6}
+    ),
 )
 
 
 @dataclass
 class SplitState(State):
-    """UEs of an episode and what the next round finds; [batch, num_ues] unless said otherwise.
+    """UEs of the next round, and what the last one was; [batch, num_ues] unless said otherwise.
 
     Attributes:
         there: which UEs there are.
@@ -70,23 +71,23 @@ class SplitPoint(Environment):
     The network is the quickstart's vision transformer with LoRA; costs of its parts are counted on it (``count_sides``),
     accuracies of all combinations measured (``agents.splitting.measure``). A UE's round is a pipeline of micro-batches
     (``Menu.cost``); band and server are shared out by demand, so that who cuts early, or sends much, makes all others
-    wait. A round ends with its slowest UE. UEs fade anew (Rayleigh) in every round, and other tenants' load leaves more
-    or less of the server.
+    wait. A round ends with its slowest UE. In every round other UEs of a large population are chosen, where they stand and
+    fade (Rayleigh), and other tenants leave more or less of the server.
 
     | | name | values | unit | range | meaning |
     |---|---|---|---|---|---|
-    | observation | uplink | 4 | log10 bit/s | 4 .. 8 | rate of each UE, had it the whole band |
-    | observation | downlink | 4 | log10 bit/s | 4 .. 8 | likewise |
-    | observation | speed | 4 | log10 FLOP/s | 8 .. 12 | of each UE |
-    | observation | frugality | 4 | log10 FLOP/J | 8 .. 12 | of each UE's processor |
-    | observation | memory | 4 | log10 byte | 5 .. 11 | of each UE |
-    | observation | there | 4 | 1 | 0 .. 1 | whether there is such a UE |
+    | observation | uplink | 5 | log10 bit/s | 4 .. 8 | rate of each UE, had it the whole band |
+    | observation | downlink | 5 | log10 bit/s | 4 .. 8 | likewise |
+    | observation | speed | 5 | log10 FLOP/s | 8 .. 12 | of each UE |
+    | observation | frugality | 5 | log10 FLOP/J | 8 .. 12 | of each UE's processor |
+    | observation | memory | 5 | log10 byte | 5 .. 11 | of each UE |
+    | observation | there | 5 | 1 | 0 .. 1 | whether there is such a UE |
     | observation | server | 1 | 1 | 0 .. 1 | part of the server that is free |
-    | action | cut | 4 | 1 | 0 .. 2 | after layer 1, 2, 3 |
-    | action | width | 4 | 1 | 0 .. 2 | part of the values: 0.5, 0.25, 0.125 |
-    | action | quantiser | 4 | 1 | 0 .. 2 | fp16, int8, top_k |
+    | action | cut | 5 | 1 | 0 .. 2 | after layer 1, 2, 3 |
+    | action | width | 5 | 1 | 0 .. 2 | part of the values: 0.5, 0.25, 0.125 |
+    | action | quantiser | 5 | 1 | 0 .. 2 | fp16, int8, top_k |
     | reward | quality | 1 | % | weight 1 | measured accuracy of the choices, mean over UEs; 0 of one that is late |
-    | reward | latency | 1 | s | weight -20 | of the slowest UE, or the deadline |
+    | reward | latency | 1 | s | weight -40 | of the slowest UE, or the deadline |
     | reward | energy | 1 | J | weight -5 | of all UEs |
 
     Not modelled: scheduling within a round, a UE's power control, other cells.
@@ -95,13 +96,13 @@ class SplitPoint(Environment):
     title = "SplitPoint"
 
     steps: int = Parameter(default=20, ge=1, le=1_000_000, description="rounds of an episode")
-    ues: int = Parameter(default=4, ge=1, le=16, description="most UEs in the cell")
-    least_ues: int = Parameter(default=2, ge=1, le=16, description="least UEs in the cell")
+    ues: int = Parameter(default=5, ge=1, le=16, description="most UEs of a round")
+    least_ues: int = Parameter(default=3, ge=1, le=16, description="least UEs of a round")
     scenario: str = Parameter(default="quickstart", description="where UEs stand: a packaged name or a path")
-    bandwidth_hz: BandwidthHz = Parameter(default=2e6, description="of uplink and of downlink, shared, Hz")
+    bandwidth_hz: BandwidthHz = Parameter(default=3e6, description="of uplink and of downlink, shared, Hz")
     tx_power_dbm: PowerDbm = Parameter(default=23.0, description="of a UE over the whole band, dBm")
     gnb_tx_power_dbm: PowerDbm = Parameter(default=30.0, description="of the gNB over the whole band, dBm")
-    server_flops_per_s: float = Parameter(default=2e10, gt=0, le=1e16, description="of the whole server, FLOP/s")
+    server_flops_per_s: float = Parameter(default=6e9, gt=0, le=1e16, description="of the whole server, FLOP/s")
     batches: int = Parameter(default=10, ge=1, le=100_000, description="of every UE in a round")
     batch_size: int = Parameter(default=16, ge=1, le=100_000, description="samples of a batch")
     micro_batches: int = Parameter(default=4, ge=1, le=1000, description="into which a batch is cut")
@@ -151,29 +152,30 @@ class SplitPoint(Environment):
         """Return quality, latency and energy."""
         return (
             Term("quality", "%", 1.0, "measured accuracy of the choices, mean over UEs; 0 of one that is late"),
-            Term("latency", "s", -20.0, "of the slowest UE, or the deadline"),
+            Term("latency", "s", -40.0, "of the slowest UE, or the deadline"),
             Term("energy", "J", -5.0, "of all UEs"),
         )
 
     def start(self, key: NDArray[np.uint64]) -> SplitState:
-        """Put UEs into the cell, with devices."""
+        """Choose the UEs of the first round."""
         shape = (len(key), self.ues)
-        place = (uniforms(key, _PLACE, self.ues) * len(places(self.scenario).path_gain)).astype(np.int64)
-        spread = self.ues - self.least_ues + 1
-        count = self.least_ues + (uniforms(key, _COUNT, 1) * spread).astype(np.int64)
-        shares = np.cumsum([kind.share for kind in self.devices])
-        device = np.searchsorted(shares / shares[-1], uniforms(key, _DEVICE, self.ues), side="right")
         state = SplitState(
-            key, np.zeros(len(key), np.int64), np.arange(self.ues) < count, place, device, np.ones(shape),
-            np.ones(len(key)), np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape),
+            key, np.zeros(len(key), np.int64), np.ones(shape, bool), np.zeros(shape, np.int64), np.zeros(shape, np.int64),
+            np.ones(shape), np.ones(len(key)), np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape),
         )  # fmt: skip
         self._change(state)
         return state
 
     def _change(self, state: SplitState) -> None:
-        state.fade = np.maximum(-np.log1p(-uniforms(state.key, _FADING + state.step, self.ues)), 0.01)
-        free = uniforms(state.key, _LOAD + state.step, 1)[:, 0]
-        state.server = self.server_flops_per_s * (_LEAST_LOAD + (1 - _LEAST_LOAD) * free)
+        """Choose the UEs of the next round, and draw their fades and the server's load."""
+        drawn = {each: uniforms(state.key, each + state.step, self.ues) for each in (_PLACE, _DEVICE, _FADING)}
+        count, free = (uniforms(state.key, each + state.step, 1) for each in (_COUNT, _LOAD))
+        state.there = np.arange(self.ues) < self.least_ues + (count * (self.ues - self.least_ues + 1)).astype(np.int64)
+        state.place = (drawn[_PLACE] * len(places(self.scenario).path_gain)).astype(np.int64)
+        shares = np.cumsum([kind.share for kind in self.devices])
+        state.device = np.searchsorted(shares / shares[-1], drawn[_DEVICE], side="right")
+        state.fade = np.maximum(-np.log1p(-drawn[_FADING]), 0.01)
+        state.server = self.server_flops_per_s * (_LEAST_FREE + (1 - _LEAST_FREE) * free[:, 0])
 
     def rates(self, state: SplitState) -> tuple[Values, Values]:
         """Return bit/s up and down of every UE, had it the whole band, [batch, num_ues]."""

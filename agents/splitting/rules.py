@@ -72,7 +72,7 @@ class PackageGreedy:
         deadline_s: that each UE should keep.
     """
 
-    deadline_s: float = 1.0
+    deadline_s: float = 2.5
 
     def __call__(self, environment: SplitPoint, state: SplitState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
         """Return actions, [batch, size]."""
