@@ -19,7 +19,9 @@ def packet_error(
     """Return q = 1 - exp(-m (I + B N0) / (P h)), a packet's error rate under Rayleigh fading (equation 4).
 
     Args:
-        power_w, gain, interference_w: P and mean h of each device, I on each resource block; they broadcast.
+        power_w: P of each device; it and the next two broadcast.
+        gain: mean h of each device.
+        interference_w: I on each resource block.
         bandwidth_hz: B, of a resource block.
         noise_psd_w_hz: N0.
         waterfall: m, the SNR below which a packet is lost.

@@ -46,8 +46,10 @@ def finish_together(
 
     Args:
         compute_s: local training of each device.
-        bits, reach_hz, cap: see ``bandwidth_hz``.
+        bits: of each device; it and the next as ``bandwidth_hz`` takes them.
+        reach_hz: of each device.
         total_hz: shared by all.
+        cap: spectral efficiency of the highest MCS, bit/s/Hz.
     """
     own = bits / _rate(np.full(len(bits), total_hz), reach_hz, cap)
     low = float(np.max(compute_s + own))

@@ -1,4 +1,4 @@
-"""Time shares that spend the least energy plus time (FEDL: Tran et al., INFOCOM 2019; Dinh et al., arXiv 1910.13067)."""
+"""Time shares that spend the least energy plus time (FEDL: Dinh et al., arXiv 1910.13067)."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ from agents.fields import Field, Term
 from agents.radio import places
 from agents.rounds.air import shannon
 from agents.rounds.curve import CHANCE, CURVE
-from agents.rounds.kernels import carry_out
 from agents.rounds.levels import FLOPS_PER_SAMPLE, LEVELS, LOCAL_EPOCHS, payload_bits
 from agents.rounds.real import PARTITIONS, initial, shared_out, train_round
+from agents.rounds.round_kernels import carry_out
 from channel.quantities import BandwidthHz, PowerDbm
 from channel.units import dbm_to_watt
 from ran.nodes import DeviceShare
@@ -83,9 +83,9 @@ class RoundAllocation(Environment):
 
     T_cmp = C D / f and E_cmp = kappa C D f^2 for local training; a UE's rate in its band b is min(a b log2(1 + p h /
     (N0 b)), c b), the truncated Shannon bound nearest to the calibrated rate curve, because closed forms (Shi et al.,
-    arXiv 2007.07174) exist for it; E_tx = (p / efficiency + circuit) T_tx. A round ends when its last update is there, or at its deadline.
-    UEs differ in device, samples and path loss, and fade anew (Rayleigh) in every round. They are numbered from the one
-    that trains fastest. At least one takes part.
+    arXiv 2007.07174) exist for it; E_tx = (p / efficiency + circuit) T_tx. A round ends when its last update is there,
+    or at its deadline. UEs differ in device, samples and path loss, and fade anew (Rayleigh) in every round. They are
+    numbered from the one that trains fastest. At least one takes part.
 
     What is trained is a perceptron on the digits by FedAvg. With `learning: surrogate` accuracies are those of a curve
     that was fitted to such trainings (``agents.rounds.curve``); with `learning: real` the project's learner trains it.
@@ -179,8 +179,11 @@ class RoundAllocation(Environment):
         samples = shared_out(self.ues)[partition[:, None], client] * there
         shares = np.cumsum([kind.share for kind in self.devices])
         device = np.searchsorted(shares / shares[-1], uniforms(key, _DEVICE, self.ues), side="right")
-        order = np.argsort(np.where(there, self._cycles(samples, device) / self._of("clock_hz")[device], np.inf), axis=1)
-        place, client, samples, device = (np.take_along_axis(x, order, 1) for x in (place, client, samples, device))
+        order = np.argsort(
+            np.where(there, self._cycles(samples, device) / self._of("clock_hz")[device], np.inf), axis=1
+        )
+        place, client, device = (np.take_along_axis(each, order, 1) for each in (place, client, device))
+        samples = np.take_along_axis(samples, order, 1)
         noise_w_hz = float(np.mean(spots.world.geometry.gnb_noise_psd_w_hz))
         mean_hz = best[place] * dbm_to_watt(self.tx_power_dbm) / noise_w_hz
         model = np.zeros((batch, 0), np.float32)

@@ -14,7 +14,7 @@ from agents.fields import Choice, Field, Term
 from agents.radio import places
 from agents.rounds.air import shannon
 from agents.splitting.choices import AFTER, QUANTISERS, WIDTHS, glyph_menu
-from agents.splitting.kernels import joint_costs
+from agents.splitting.split_kernels import joint_costs
 from channel.quantities import BandwidthHz, PowerDbm
 from channel.units import dbm_to_watt
 from ran.nodes import DeviceShare
@@ -50,7 +50,8 @@ class SplitState(State):
         device: kind of device, its place among ``devices``.
         fade: of the next round, over the mean.
         server: FLOP/s that it has for these UEs in the next round, [batch].
-        chosen: of the last round, flat places in the menu.
+        last_there, last_place, last_device: of the last round.
+        chosen: by each in the last round, flat places in the menu.
         time_s, energy_j: of the last round.
     """
 
@@ -59,6 +60,9 @@ class SplitState(State):
     device: NDArray[np.int64]
     fade: Values
     server: Values
+    last_there: NDArray[np.bool_]
+    last_place: NDArray[np.int64]
+    last_device: NDArray[np.int64]
     chosen: NDArray[np.int64]
     time_s: Values
     energy_j: Values
@@ -68,11 +72,11 @@ class SplitState(State):
 class SplitPoint(Environment):
     """Cut, width and quantiser of every UE in every round of split learning; all share uplink, downlink and server.
 
-    The network is the quickstart's vision transformer with LoRA; costs of its parts are counted on it (``count_sides``),
-    accuracies of all combinations measured (``agents.splitting.measure``). A UE's round is a pipeline of micro-batches
-    (``Menu.cost``); band and server are shared out by demand, so that who cuts early, or sends much, makes all others
-    wait. A round ends with its slowest UE. In every round other UEs of a large population are chosen, where they stand and
-    fade (Rayleigh), and other tenants leave more or less of the server.
+    The network is the quickstart's vision transformer with LoRA; costs of its parts are counted on it
+    (``count_sides``), accuracies of all combinations measured (``agents.splitting.measure``). A UE's round is a
+    pipeline of micro-batches (``Menu.cost``); band and server are shared out by demand, so that who cuts early, or sends
+    much, makes all others wait. A round ends with its slowest UE. In every round other UEs of a large population are
+    chosen, numbered from the fastest on; they fade (Rayleigh), and other tenants leave more or less of the server.
 
     | | name | values | unit | range | meaning |
     |---|---|---|---|---|---|
@@ -117,8 +121,8 @@ class SplitPoint(Environment):
         for kind in self.devices:
             if kind.memory_bytes < least:
                 return [
-                    f"`devices`: no cut fits a {kind.device_class} of {kind.memory_bytes / 1e6:.2g} MB, the least takes "
-                    f"{least / 1e6:.2g} MB; raise memory_bytes or lower batch_size"
+                    f"`devices`: no cut fits a {kind.device_class} of {kind.memory_bytes / 1e6:.2g} MB, the least "
+                    f"takes {least / 1e6:.2g} MB; raise memory_bytes or lower batch_size"
                 ]
         return super().problems()
 
@@ -159,9 +163,10 @@ class SplitPoint(Environment):
     def start(self, key: NDArray[np.uint64]) -> SplitState:
         """Choose the UEs of the first round."""
         shape = (len(key), self.ues)
+        nobody, none = np.zeros(shape, bool), np.zeros(shape, np.int64)
         state = SplitState(
-            key, np.zeros(len(key), np.int64), np.ones(shape, bool), np.zeros(shape, np.int64), np.zeros(shape, np.int64),
-            np.ones(shape), np.ones(len(key)), np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape),
+            key, np.zeros(len(key), np.int64), nobody, none, none, np.ones(shape), np.ones(len(key)), nobody.copy(),
+            none.copy(), none.copy(), none.copy(), np.zeros(shape), np.zeros(shape),
         )  # fmt: skip
         self._change(state)
         return state
@@ -173,7 +178,10 @@ class SplitPoint(Environment):
         state.there = np.arange(self.ues) < self.least_ues + (count * (self.ues - self.least_ues + 1)).astype(np.int64)
         state.place = (drawn[_PLACE] * len(places(self.scenario).path_gain)).astype(np.int64)
         shares = np.cumsum([kind.share for kind in self.devices])
-        state.device = np.searchsorted(shares / shares[-1], drawn[_DEVICE], side="right")
+        device = np.searchsorted(shares / shares[-1], drawn[_DEVICE], side="right")
+        speed = np.array([kind.flops_per_cycle * kind.clock_hz for kind in self.devices])
+        order = np.argsort(np.where(state.there, -speed[device], np.inf), axis=1, kind="stable")
+        state.device = np.take_along_axis(device, order, axis=1)
         state.fade = np.maximum(-np.log1p(-drawn[_FADING]), 0.01)
         state.server = self.server_flops_per_s * (_LEAST_FREE + (1 - _LEAST_FREE) * free[:, 0])
 
@@ -181,7 +189,10 @@ class SplitPoint(Environment):
         """Return bit/s up and down of every UE, had it the whole band, [batch, num_ues]."""
         spots, air = places(self.scenario), shannon(self.scenario)
         gain = spots.path_gain.max(axis=1)[state.place] * state.fade
-        noise = float(np.mean(spots.world.geometry.gnb_noise_psd_w_hz)), float(np.mean(spots.world.geometry.ue_noise_psd_w_hz))
+        noise = (
+            float(np.mean(spots.world.geometry.gnb_noise_psd_w_hz)),
+            float(np.mean(spots.world.geometry.ue_noise_psd_w_hz)),
+        )
         powers = dbm_to_watt(self.tx_power_dbm), dbm_to_watt(self.gnb_tx_power_dbm)
         up, down = (
             self.bandwidth_hz * np.minimum(air.share * np.log2(1 + power * gain / (psd * self.bandwidth_hz)), air.cap)
@@ -241,6 +252,7 @@ class SplitPoint(Environment):
         count = state.there.sum(axis=1)
         quality = np.sum(np.where(in_time, self.menu().quality.ravel()[state.chosen], 0.0), axis=1) / count
         latency = np.minimum(state.time_s.max(axis=1), self.round_deadline_s)
+        state.last_there, state.last_place, state.last_device = state.there, state.place, state.device
         self._change(state)
         terms = {"quality": 100 * quality, "latency": latency, "energy": state.energy_j.sum(axis=1)}
         return Outcome(terms, np.zeros(len(count), bool), {"choice": state.chosen.copy(), "in_time": in_time})

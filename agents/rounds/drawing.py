@@ -27,7 +27,7 @@ def draw_round(environment: RoundAllocation, state: RoundState, replica: int, fi
     level = LEVELS[int(state.level[replica])]
     figure.suptitle(
         f"RoundAllocation, after round {state.step[replica]}: accuracy {100 * state.accuracy[replica]:.1f} % "
-        f"({100 * gain:+.1f}), {1e3 * latency:.0f} ms, {energy:.2f} J, {level.compressor.name} "
+        f"({100 * gain:+.1f}), {1e3 * latency:.0f} ms, {1e3 * energy:.3g} mJ, {level.compressor.name} "
         f"({level.bits:.3g} bit a parameter)",
         fontsize=9,
     )
@@ -36,7 +36,7 @@ def draw_round(environment: RoundAllocation, state: RoundState, replica: int, fi
 def _draw_cell(environment: RoundAllocation, state: RoundState, replica: int, axes: Axes) -> None:
     spots = places(environment.scenario)
     sites = np.unique(np.round(spots.world.geometry.cell_position_m[:, :2], 3), axis=0)
-    axes.scatter(*sites.T, marker="*", s=140, color="black", label="gNB", zorder=3)
+    axes.scatter(sites[:, 0], sites[:, 1], marker="*", s=140, color="black", label="gNB", zorder=3)
     serving = spots.world.geometry.cell_position_m[np.argmax(spots.path_gain, axis=1), :2]
     for ue in np.flatnonzero(state.there[replica]).tolist():
         place = int(state.place[replica, ue])

@@ -1,7 +1,7 @@
-"""Fits the learning curve to rounds that are really trained; ``python -m agents.rounds.fit``, five minutes on a core.
+"""Fits the learning curve to rounds that are really trained: ``python -m agents.rounds.fit``, five minutes on a core.
 
-Participants are chosen in five ways, each in all partitions of the digits: fixed or changing numbers of UEs, at one level
-of compression or changing ones. Partitions with even numbers are fitted to, the others tell the error.
+Participants are chosen in five ways, each in all partitions of the digits: fixed or changing numbers of UEs, at one
+level of compression or changing ones. Partitions with even numbers are fitted to, the others tell the error.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from agents.rounds.air import shannon
-from agents.rounds.kernels import carry_out
 from agents.rounds.levels import payload_bits
 from agents.rounds.oracle import Oracle
+from agents.rounds.round_kernels import carry_out
 from agents.rules import Random
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Heuristic:
         if self.shares == "equal":
             band, _ = self._round(environment, state, chosen)
             lean_db = np.where(chosen, -10 * np.log10(np.maximum(band, 1e-9)), 0.0)
-            lean_db -= lean_db.mean(axis=1, keepdims=True, where=chosen | ~chosen.any(axis=1)[:, None])
+            lean_db -= lean_db.mean(axis=1, keepdims=True, where=chosen)
         full = np.ones(chosen.shape)
         return packed(environment, {
             "part": np.where(chosen, 1.0, -1.0), "bandwidth": lean_db, "power": self.power_db * full,

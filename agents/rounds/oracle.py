@@ -13,6 +13,7 @@ from agents.rounds.air import shannon
 from agents.rounds.curve import ALL_SAMPLES, CHANCE, CURVE
 from agents.rounds.levels import LEVELS, payload_bits
 from agents.rounds.oracle_kernels import cheapest, improve, menu
+from channel.errors import UserError
 from channel.units import dbm_to_watt
 
 if TYPE_CHECKING:
@@ -29,13 +30,16 @@ class Oracle:
 
     For every round and every set of participants and level the cheapest powers, clocks and bandwidths are found: at a
     time T by which all finish and a price per hertz, each UE for itself minimises its energy plus the price of its
-    band. That has FEDL's closed form: with c the rate over a, b = c ln 2 / (1 + W_0((price h / (N0 t ...) - 1) / e)).
-    The sets of the rounds are then improved one at a time until none is any better. Sets with many UEs of more than 12
-    cannot all be tried.
+    band (``oracle_kernels.menu``). Sets and levels of the rounds are then improved one at a time until none gets any
+    better. With real learning it is the plan for the surrogate.
+
+    Raises UserError where there are more than 12 UEs: there would be too many sets.
     """
 
     def __call__(self, environment: RoundAllocation, state: RoundState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
         """Return the plans' actions of this round, [batch, size]."""
+        if environment.ues > 12:
+            raise UserError(f"the oracle of {environment.ues} UEs takes too long; set ues to 12 or less")
         text = json.dumps({k: v for k, v in environment.model_dump(mode="json").items() if k != "name"})
         return np.array([
             plan(text, int(key))[min(int(step), environment.steps - 1)]
@@ -60,9 +64,8 @@ def plan(environment_json: str, key: int) -> NDArray[np.float32]:
         environment._fade(state)
     cost = np.array([each[0] for each in rounds])
     sets = (np.arange(2 ** len(ues))[:, None] >> np.arange(len(ues)) & 1).astype(bool)
-    work = np.array([
-        CURVE.work(np.broadcast_to(samples, sets.shape), sets, np.full(len(sets), level)) for level in range(len(LEVELS))
-    ])  # fmt: skip
+    held = np.broadcast_to(samples, sets.shape)
+    work = np.array([CURVE.work(held, sets, np.full(len(sets), level)) for level in range(len(LEVELS))])
     chosen, level = improve(
         cost, work, sets, samples, 100 * weight["accuracy_gain"],
         (CURVE.scale, CURVE.shape, CURVE.fade, CURVE.error, CURVE.power, float(ALL_SAMPLES), CHANCE),
@@ -103,7 +106,11 @@ def _action(
 ) -> NDArray[np.float32]:  # fmt: skip
     from agents.rounds.heuristics import packed
 
-    part, power_db, speed = np.full((1, environment.ues), -1.0), np.zeros((1, environment.ues)), np.ones((1, environment.ues))
+    part, power_db, speed = (
+        np.full((1, environment.ues), -1.0),
+        np.zeros((1, environment.ues)),
+        np.ones((1, environment.ues)),
+    )
     part[0, ues[chosen]] = 1.0
     place = level, time_at, price_at
     power_db[0, ues] = 10 * np.log10(np.maximum(power[(slice(None), *place)], 1e-9))

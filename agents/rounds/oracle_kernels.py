@@ -7,7 +7,7 @@ import math
 import numba
 import numpy as np
 
-from agents.rounds.kernels import band_for, lambert
+from agents.rounds.round_kernels import band_for, lambert
 
 _LN2 = math.log(2.0)
 _LEAST_POWER = 0.01
@@ -17,8 +17,9 @@ _LEAST_POWER = 0.01
 def menu(seconds, joules, reach, amplifier, circuit, most_w, bits, cap, times, prices, clocks):
     """Return what each UE does at each level, time and price per hertz: joules, hertz, power and clock over the most.
 
-    Of every clock that leaves time to send, the band b minimises t P / (eff x) b (2^(r / b) - 1) + price b, with r = S / t,
-    P the most power, x = P h / N0: y = r ln 2 / b solves e^y (y - 1) = price eff x / (t P) - 1, so y = 1 + W_0(... / e).
+    Of every clock that leaves time to send, the band b minimises t P / (eff x) b (2^(r / b) - 1) + price b, with
+    r = S / t, P the most power, x = P h / N0: y = r ln 2 / b solves e^y (y - 1) = price eff x / (t P) - 1, which is
+    FEDL's condition, so y = 1 + W_0((price eff x / (t P) - 1) / e).
 
     Shapes [num_ues, num_levels, num_times, num_prices]; joules are infinite where the UE cannot end in time.
     """

@@ -72,7 +72,8 @@ def train_round(
 
     Args:
         model: before the round, [num_parameters].
-        num_ues, partition: which learner.
+        num_ues: of the learner.
+        partition: of the learner.
         clients: that take part, at least one.
         level: at which each update is compressed, then unpacked by the server.
         round_index: orders batches and rounding.

@@ -1,8 +1,8 @@
-"""Measures what cuts, widths and quantisers do to accuracy; ``python -m agents.splitting.measure``, a minute on a core.
+"""Measures what cuts, widths and quantisers do to accuracy: ``python -m agents.splitting.measure``, a minute.
 
-The quickstart's vision transformer is fine-tuned with LoRA on the digits, all in one place, and then cut. What crosses the
-cut goes through the best linear bottleneck there is, the first principal components of the hidden states (Eckart & Young
-1936), and through the compressor; what is measured is the test accuracy with that.
+The quickstart's vision transformer is fine-tuned with LoRA on the digits, all in one place, and then cut. What crosses
+the cut goes through the best linear bottleneck there is, the first principal components of the hidden states (Eckart &
+Young 1936), and through the compressor; what is measured is the test accuracy with that.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from agents.rules import Random
-from agents.splitting.kernels import best_joint, joint_costs
+from agents.splitting.split_kernels import best_joint, joint_costs
 from channel.errors import UserError
 from channel.units import dbm_to_watt
 from ran.learning.adaptation.greedy import Greedy
@@ -105,13 +105,13 @@ class JointOptimum:
         up, down, speed, server, *power = environment.situation(state)
         quality, table, fits = environment.menu().quality.ravel(), environment.table(), fitting(environment, state)
         flat = np.zeros(state.there.shape, np.int64)
-        work = float(environment.batches), float(environment.micro_batches)
+        work, weight = (float(environment.batches), float(environment.micro_batches)), weights(environment)
         for replica, there in enumerate(state.there):
             own = [each[replica, there] for each in (up, down, speed)]
             found = np.zeros(int(there.sum()), np.int64)
             best_joint(
                 fits[replica, there], quality, table, *own, float(server[replica]),
-                *(each[replica, there] for each in power), work, environment.round_deadline_s, weights(environment), found,
+                *(each[replica, there] for each in power), work, environment.round_deadline_s, weight, found,
             )  # fmt: skip
             flat[replica, there] = found
         return actions(environment, state, flat)

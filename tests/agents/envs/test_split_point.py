@@ -9,8 +9,8 @@ import pytest
 from agents.batched import Replicas
 from agents.envs.split_point import SplitPoint
 from agents.splitting.choices import QUANTISERS, glyph_menu
-from agents.splitting.kernels import best_joint, joint_costs
 from agents.splitting.rules import actions, alone, fitting, weights
+from agents.splitting.split_kernels import best_joint, joint_costs
 from ran.learning.adaptation.menu import Situation
 from ran.nodes import DeviceShare
 
@@ -102,13 +102,30 @@ def test_the_search_leaves_out_nothing_that_matters():
         found = np.zeros(ues, np.int64)
         own = (up, down, speed), (joule, radiated, circuit, receive)
         record = best_joint(
-            fits, quality, table, *(x[0] for x in own[0]), server, *(x[0] for x in own[1]), work, deadline_s, weight, found
+            fits,
+            quality,
+            table,
+            *(x[0] for x in own[0]),
+            server,
+            *(x[0] for x in own[1]),
+            work,
+            deadline_s,
+            weight,
+            found,
         )
         every = np.array([each for each in product(range(options), repeat=ues) if fits[np.arange(ues), each].all()])
         many = [[np.repeat(x, len(every), axis=0) for x in part] for part in own]
         time, energy = np.zeros((2, len(every), ues))
         joint_costs(
-            every, np.ones(every.shape, bool), table, *many[0], np.full(len(every), server), *many[1], work, time, energy
+            every,
+            np.ones(every.shape, bool),
+            table,
+            *many[0],
+            np.full(len(every), server),
+            *many[1],
+            work,
+            time,
+            energy,
         )
         reward = weight[0] * (quality[every] * (time <= deadline_s)).sum(axis=1) / ues
         reward += weight[1] * np.minimum(time.max(axis=1), deadline_s) + weight[2] * energy.sum(axis=1)

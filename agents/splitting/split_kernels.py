@@ -25,12 +25,19 @@ def joint_costs(choice, there, table, up, down, speed, server, joule, radiated, 
 
     Args:
         choice: of the menu, flat, [batch, num_ues].
+        there: which UEs there are, likewise.
         table: of a micro-batch: UE FLOPs, server FLOPs, bits; [3, num_choices].
-        up, down: rates of the whole band, [batch, num_ues].
-        speed, joule: FLOP/s and J/FLOP of the UE, likewise.
+        up: rate of the whole band, bit/s, [batch, num_ues].
+        down: likewise.
+        speed: of the UE, FLOP/s, likewise.
         server: FLOP/s, [batch].
-        radiated, circuit, receive: W consumed by the amplifier at full power, the transmitter, the receiver.
+        joule: of the UE, J/FLOP, [batch, num_ues].
+        radiated: W that the amplifier consumes at full power, likewise.
+        circuit: W of the transmitter, likewise.
+        receive: W of the receiver, likewise.
         work: batches, micro-batches of each.
+        time: filled.
+        energy: filled.
     """
     batches, micro = work
     passes = batches * micro
