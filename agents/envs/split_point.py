@@ -75,8 +75,8 @@ class SplitPoint(Environment):
     The network is the quickstart's vision transformer with LoRA; costs of its parts are counted on it
     (``count_sides``), accuracies of all combinations measured (``agents.splitting.measure``). A UE's round is a
     pipeline of micro-batches (``Menu.cost``); band and server are shared out by demand, so that who cuts early, or
-    sends much, makes all others wait. A round ends with its slowest UE. In every round other UEs of a large population are
-    chosen, numbered from the fastest on; they fade (Rayleigh), and other tenants leave more or less of the server.
+    sends much, makes all others wait. A round ends with its slowest UE. In every round other UEs of a large population
+    are chosen, numbered from the fastest on; they fade (Rayleigh), and other tenants leave more or less of the server.
 
     | | name | values | unit | range | meaning |
     |---|---|---|---|---|---|
