@@ -52,7 +52,7 @@ def _draw_cell(environment: RoundAllocation, state: RoundState, replica: int, ax
         axes.scatter([], [], marker=_MARKERS[kind], color="gray", label=kind)
     axes.set(xlabel="x (m)", ylabel="y (m)", aspect="equal")
     axes.set_title("UEs: size by samples, link by bandwidth", fontsize=9)
-    axes.legend(fontsize=7, loc="lower left", ncols=2)
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
 
 
 def _draw_time(environment: RoundAllocation, state: RoundState, replica: int, axes: Axes) -> None:
