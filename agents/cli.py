@@ -130,7 +130,7 @@ def _environment(name: str, parameters: list[str] | None) -> Any:
 
 
 def _pairs(texts: list[str] | None) -> dict[str, Any]:
-    """Return ``a=value`` texts by name; values are YAML."""
+    """Return ``a=value`` texts by name; values are YAML, and 1e-3 is a number."""
     import yaml
 
     found = dict[str, Any]()
@@ -138,7 +138,10 @@ def _pairs(texts: list[str] | None) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"expected NAME=VALUE, got {text!r}")
-        found[name] = yaml.safe_load(value)
+        try:
+            found[name] = float(value) if "e" in value.lower() else yaml.safe_load(value)
+        except ValueError:
+            found[name] = yaml.safe_load(value)
     return found
 
 
