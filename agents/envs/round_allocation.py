@@ -114,6 +114,7 @@ class RoundAllocation(Environment):
     """
 
     title = "RoundAllocation"
+    training = {"discount": 0.95, "rollout": 30}  # noqa: RUF012
 
     steps: int = Parameter(default=30, ge=1, le=1_000_000, description="rounds of an episode")
     ues: int = Parameter(default=8, ge=2, le=64, description="most UEs in the cell")

@@ -98,6 +98,8 @@ class SplitPoint(Environment):
     """
 
     title = "SplitPoint"
+    # Every round has other UEs: nothing is to be gained from looking ahead.
+    training = {"discount": 0.0, "learning_rate": 2e-3, "rollout": 20}  # noqa: RUF012
 
     steps: int = Parameter(default=20, ge=1, le=1_000_000, description="rounds of an episode")
     ues: int = Parameter(default=5, ge=1, le=16, description="most UEs of a round")
