@@ -259,7 +259,10 @@ class RoundAllocation(Environment):
         gain = self._learn(state)
         state.spent = np.column_stack([gain, latency, energy])
         self._fade(state)
-        info = {"accuracy": state.accuracy.copy(), "participants": arrived.sum(axis=1), "level": level}
+        participants = arrived.sum(axis=1)
+        info = {"accuracy": state.accuracy.copy(), "participants": participants, "level": level}
+        # bit/s/Hz of the round, its local training included.
+        info["spectral_efficiency"] = participants * bits / (self.bandwidth_hz * np.maximum(latency, 1e-12))
         terms = {"accuracy_gain": 100 * gain, "latency": latency, "energy": energy}
         return Outcome(terms, np.zeros(len(level), bool), info)
 
