@@ -104,7 +104,7 @@ def test_accuracy_is_the_mean_over_ues():
 
 def test_accuracy_is_also_that_of_ues_left_out():
     """Oracle: the learner's own evaluation of three extractors, of which one has trained and two are the first ones."""
-    fast = "learning.algorithm.learning_rate=1e-2", "learning.gkt.server_learning_rate=3e-3"
+    fast = "learning.algorithm.learning_rate=1e-2", "learning.gkt={server_learning_rate: 3.0e-3, server_epochs: 5}"
     federation, state, [result] = after(1, IDEAL, "learning.participation={name: uniform, count: 1}", *fast)
     gkt = federation.gkt
     (trained,) = state.memories
