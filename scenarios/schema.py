@@ -238,8 +238,12 @@ class Scenario(Settings):
     def summary(self) -> str:
         """Return the world and the learning in half a line, printed by `airtune validate`."""
         cells, ues, learning = self.sites.layout.num_cells, self.ues.count, self.learning
+        if learning.gkt:
+            method = "fedgkt"
+        else:
+            method = f"{learning.split.method} split" if learning.split else learning.algorithm.name
         return (
             f"{cells} cell{'s'[: cells != 1]}, {ues} UE{'s'[: ues != 1]}, {self.channel.name}, "
-            f"{learning.algorithm.name} over {learning.transport.name}, "
+            f"{method} over {learning.transport.name}, "
             f"{learning.rounds} round{'s'[: learning.rounds != 1]}"
         )

@@ -6,6 +6,9 @@ Eight UEs share out the samples of digits, and of MNIST where ``AIRTUNE_SHARED``
 server passes once over all features in a round. FedAvg has a learning rate of its own. FedGKT's accuracy is the mean
 over UEs of each one's extractor with the server's network, on the whole test set. Of MNIST there are 1,500 training
 images, few enough that FedAvg of the large model, too, has converged after so many rounds.
+
+On digits in Dirichlet shares, seeds 11 to 14, FedGKT does no better than the server alone on stems left as they were
+drawn (97.7 and 98.1 %; FedAvg 97.0 %): the comparison shows that the method keeps up, not that stems must be trained.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ WAYS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("ResNet", "SplitFed v2"): (*_RESNET, _cut("splitfed_v2", 1)),
     ("ResNet", "sequential"): (*_RESNET, _cut("sequential", 1)),
     ("ResNet", "FedGKT"): (
-        *_RESNET, _HALF, "learning.algorithm.learning_rate=1e-3", "learning.gkt={}",
+        *_RESNET, _HALF, "learning.algorithm.learning_rate=3e-4", "learning.gkt={}",
     ),
 }  # fmt: skip
 """What differs from ``quickstart``, by network and method."""

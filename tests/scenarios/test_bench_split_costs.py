@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from scenarios.bench import split_costs
-from scenarios.bench.split_costs import WAYS, Cost, measure_cost, table
+from scenarios.bench.split_costs import WAYS, Cost, measure_cost, table, ue_memory_bytes
 from scenarios.load import load
+from scenarios.run import build_federation
 
 COST = Cost("ResNet", "FedAvg", 3, 0.951, 4.0, 2e9, 3e6, 5e6, 6e6, 0.7)
 SMALL = ("channel=free_space", "learning.transport=ideal", "ues.count=2")
@@ -41,15 +42,28 @@ def test_costs_of_a_round_of_fedgkt(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_costs_of_a_cut_model(monkeypatch: pytest.MonkeyPatch):
-    """Oracle: by hand: a stem of 73,728 / 8 x 8 FLOPs; its 88 weights with gradients and two moments; B 512 halves."""
+    """Oracle: by hand: a stem of 73,728 / 8 x 8 FLOPs; its 88 weights with gradients and two moments; B 512 halves.
+
+    Kept of a sample: what the normalisation takes, its two means and deviations, and what the ReLU gives.
+    """
     monkeypatch.setattr(split_costs, "TARGET", 0.2)
     found = measure_cost("ResNet", "SplitFed v2", overrides=(*SMALL, "learning.algorithm.local_steps=2"))
     steps = 2 * found.rounds
     assert found.ue_flops == pytest.approx(steps * 16 * 3 * 2 * 72 * 64)
-    assert found.ue_memory_bytes > 16 * 88
+    activations = 4 * (512 + 2 * 2 + 512)
+    assert found.ue_memory_bytes == 16 * 88 + 16 * activations
     side = found.downlink_bytes / found.rounds - 2 * 16 * 512 * 2
     assert 4 * 88 < side < 4 * 88 + 400
     assert found.uplink_bytes - found.downlink_bytes == steps * 16
+
+
+def test_memory_of_batches_ahead():
+    """Oracle: by hand: activations of two batches instead of one, the rest as before."""
+    one, two = (
+        ue_memory_bytes(build_federation(load("quickstart", [*WAYS["ResNet", "SplitFed v2"], *SMALL, *more])))
+        for more in ((), ("learning.split.ahead=1",))
+    )
+    assert two - one == one - 16 * 88
 
 
 def test_what_never_gets_there_is_marked(monkeypatch: pytest.MonkeyPatch):

@@ -24,7 +24,9 @@ class FedGkt(Settings):
     rounds, and sends its logits of those samples, the soft labels, back to every UE that has just reported. Both losses
     are the cross-entropy plus ``distillation_weight`` T^2 KL(teacher || student). ``learning.compression`` casts
     features and logits on the way up, soft labels on the way down; labels go as they are. Both optimisers start afresh
-    in every round. No weights travel; the common first ones are drawn from the seed.
+    in every round. No weights travel; the common first ones are drawn from the seed. As nothing averages them, the
+    stems drift apart, and the server knows each from its own UE's samples alone: where UEs miss classes, a low learning
+    rate of the UEs holds them together.
     """
 
     temperature: float = Field(default=3.0, gt=0, le=1000, description="T that divides the logits before the softmax")

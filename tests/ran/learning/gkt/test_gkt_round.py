@@ -102,6 +102,29 @@ def test_accuracy_is_the_mean_over_ues():
     assert federation.learner.evaluate(state.server.model).accuracy == found[keeper].accuracy
 
 
+def test_accuracy_is_also_that_of_ues_left_out():
+    """Oracle: the learner's own evaluation of three extractors, of which one has trained and two are the first ones."""
+    fast = "learning.algorithm.learning_rate=1e-2", "learning.gkt={server_learning_rate: 3.0e-3, server_epochs: 5}"
+    federation, state, [result] = after(1, IDEAL, "learning.participation={name: uniform, count: 1}", *fast)
+    gkt = federation.gkt
+    (trained,) = state.memories
+    edges = [gkt.initial(), gkt.initial(), edge_of(gkt, state, trained)]
+    found = [each.accuracy for each in gkt.evaluate(edges, gkt.server_part(state.server.model))]
+    assert found[2] != found[0]
+    assert result.record.test_accuracy == pytest.approx(np.mean(found))
+
+
+def test_ues_go_on_from_their_memories():
+    """Oracle: the learner's own second step of each UE, from its edge network and soft labels of the first round."""
+    federation, state, _ = after(1, IDEAL)
+    before, gkt = remembered(state), federation.gkt
+    run_gkt_round(federation, state)
+    for ue, kept in before.items():
+        edge = {name.removeprefix("edge/"): array for name, array in kept.items() if name.startswith("edge/")}
+        wanted = gkt.edge_step(ue, edge, kept["soft_labels"], 1).arrays
+        assert same(edge_of(gkt, state, ue), wanted)
+
+
 def test_a_ue_that_vanishes_is_not_waited_for_and_forgets_the_round(monkeypatch):
     """Property: it sends and remembers nothing; the round goes on, and its report of the round before stays in use."""
     federation, state, _ = after(1, IDEAL)
@@ -196,3 +219,7 @@ def test_a_device_too_small_for_the_edge_network_is_refused():
     assert 16 * 1426 < federation.gkt.training_bytes() < federation.learner.training_bytes()
     with pytest.raises(UserError, match=r"ues\.device: training takes"):
         federation_of(IDEAL, "ues.device.memory_bytes=5e4")
+    between = (federation.gkt.training_bytes() + federation.learner.training_bytes()) // 2
+    assert federation_of(IDEAL, f"ues.device.memory_bytes={between}").gkt
+    with pytest.raises(UserError, match=r"ues\.device: training takes"):
+        federation_of(IDEAL, f"ues.device.memory_bytes={between}", "learning.gkt=null")
