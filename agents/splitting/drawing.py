@@ -52,7 +52,7 @@ def draw_split(environment: SplitPoint, state: SplitState, replica: int, figure:
             )  # fmt: skip
     cell.set(xlabel="x (m)", ylabel="y (m)", aspect="equal")
     cell.set_title("UEs of the last round", fontsize=9)
-    cell.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    cell.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=2)
     chart.set_yticks(range(environment.ues), names, fontsize=8)
     chart.invert_yaxis()
     chart.set(xlabel="time in the last round (s)")
