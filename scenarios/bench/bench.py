@@ -47,6 +47,11 @@ def add_benchmark(name: str, module: str, says: str) -> None:
     BENCHMARKS[name], _MODULES[name] = says, module
 
 
+def module_of(name: str) -> str:
+    """Return the module of a benchmark."""
+    return _MODULES.get(name, f"scenarios.bench.{name}")
+
+
 PACKAGES = ("airtune", "sionna", "torch", "numba", "numpy")
 
 
@@ -118,7 +123,7 @@ def run_benchmark(name: str, write: Callable[[str], object] = print, out: Path |
     if name not in BENCHMARKS:
         known = ", ".join(f"{key} ({text})" for key, text in BENCHMARKS.items())
         raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, list(BENCHMARKS))} Known: {known}")
-    module = importlib.import_module(_MODULES.get(name, f"scenarios.bench.{name}"))
+    module = importlib.import_module(module_of(name))
     if out is not None and not hasattr(module, "compare"):
         raise UserError(f"the benchmark {name} writes no files; leave out --out")
     write(json.dumps(machine()))
