@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+add_benchmark("envs", "agents.bench_envs", "steps per second of environments and of PPO, beside mobile-env's medium")
 add_benchmark("precoding", "agents.bench_precoding", "time and spectral efficiency of ICGNN beside WMMSE and RZF")
 add_benchmark(
     "generalisation", "agents.bench_generalisation", "precoding networks on sizes never trained on (CSV, figure)"
 )
-add_benchmark("envs", "agents.bench_envs", "steps per second of environments and of PPO, beside mobile-env's medium")
 
 Parameters = Annotated[
     list[str] | None,
@@ -166,7 +166,7 @@ def _environment(name: str, parameters: list[str] | None) -> Any:
 
 
 def _pairs(texts: list[str] | None) -> dict[str, Any]:
-    """Return ``a=value`` texts by name; values are YAML."""
+    """Return ``a=value`` texts by name; values are YAML, and 1e-3 is a number."""
     import yaml
 
     found = dict[str, Any]()
@@ -174,7 +174,10 @@ def _pairs(texts: list[str] | None) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"expected NAME=VALUE, got {text!r}")
-        found[name] = yaml.safe_load(value)
+        try:
+            found[name] = float(value) if "e" in value.lower() else yaml.safe_load(value)
+        except ValueError:
+            found[name] = yaml.safe_load(value)
     return found
 
 

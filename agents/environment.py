@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from pydantic import Field as Parameter
 
+import agents.threading_layer  # noqa: F401 - before Numba starts threads
 from agents.fields import Choice, Field, Term, pack, size_of, unpack
 from channel.component import Component
 from channel.registry import Registry

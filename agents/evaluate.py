@@ -95,6 +95,22 @@ def _per_replica(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values if values.ndim == 1 else values.mean(axis=1)
 
 
+def trace(environment: Environment, rule: Rule, episodes: int = 20) -> dict[str, NDArray[Any]]:
+    """Return terms and info of every step of episodes that run to the time limit, [steps, episodes, ...] by name.
+
+    Seeds are those of ``evaluate``.
+    """
+    replicas, found = Replicas(environment, episodes), dict[str, list[Any]]()
+    replicas.restart(np.arange(episodes) + FIRST_TEST_SEED)
+    for _ in range(environment.steps):
+        action = rule(environment, replicas.state, environment.observe(replicas.state))
+        *_, info = replicas.step(action)
+        for name, value in {**info, **info["terms"]}.items():
+            if name != "terms":
+                found.setdefault(name, []).append(value)
+    return {name: np.stack(values) for name, values in found.items()}
+
+
 def compare(
     environment: Environment, policies: Mapping[str, Rule], episodes: int = 100, reward: Reward | None = None
 ) -> dict[str, Score]:

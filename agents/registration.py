@@ -1,4 +1,7 @@
-"""Every environment by the name that Gymnasium knows, `airtune/NAME-v0`, and the ways to make one."""
+"""Every environment by the name that Gymnasium knows, `airtune/NAME-v0`, and the ways to make one.
+
+Importing this module registers them, as does ``gymnasium.make("agents.registration:airtune/Handover-v0")``.
+"""
 
 from __future__ import annotations
 
@@ -59,3 +62,6 @@ def make_parallel(name: str, **parameters: Any) -> MultiAgentEnv:
     from agents.parallel import MultiAgentEnv
 
     return MultiAgentEnv(name, **parameters)
+
+
+register_all()

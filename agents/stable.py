@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.ppo import Progress
 from channel.errors import UserError
+from ran.policy_file import Activation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -202,7 +203,7 @@ def _flat(tree: dict[Any, Any], above: Sequence[str]) -> list[tuple[tuple[str, .
     return found
 
 
-def linear_layers(model: BaseAlgorithm) -> tuple[list[torch.nn.Linear], str, str]:
+def linear_layers(model: BaseAlgorithm) -> tuple[list[torch.nn.Linear], Activation, str]:
     """Return the layers from observation to action, their activation, and what comes out: mean, tanh or logits."""
     policy: Any = model.policy
     if isinstance(model, SAC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -42,6 +43,19 @@ class ChannelModel(Component):
 
         Equal arguments give equal bits: random numbers come from named streams of ``seed`` only.
         """
+
+    def realise_all(
+        self, geometry: Geometry, states: list[Any], time_s: float, seeds: Sequence[int]
+    ) -> tuple[ChannelSnapshot, list[Any]]:
+        """Return the snapshots of many replicas as one, and their states; to the last bit what each is alone."""
+        from channel.snapshot import ChannelSnapshot
+
+        drawn = [
+            self.realise(geometry, state, time_s, seed) for state, seed in zip(states, seeds, strict=True)
+        ]  # fmt: skip
+        snapshots = [snapshot for snapshot, _ in drawn]
+        joined = snapshots[0] if len(snapshots) == 1 else ChannelSnapshot.stack(snapshots)
+        return joined, [state for _, state in drawn]
 
     def interval(self, time_s: float) -> tuple[int, float, float]:
         """Return index, start and end (s) of the coherence interval that holds ``time_s``."""

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from channel.snapshot import ChannelSnapshot
 from ran.air import Air, beams_of, prepare_air, radio_threads, serve_strongest
 from ran.handover_kernels import NONE, MobilityState, measure
 from ran.mac.harq_kernels import flush_processes
 from ran.plan import SlotPlan
-from ran.slot import SlotReport, run_slot
+from ran.slot import SlotReport, View, observe, run_slot
 from ran.state import BLOCK_DTYPE, LinkState
-from ran.traffic.ledger import Ledger
+from ran.traffic.ledger import CAPACITY, Ledger
 from ran.traffic.source import TrafficSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from channel.snapshot import ChannelSnapshot
     from ran.phy.beams import BeamTable
     from ran.world import World
 
@@ -105,10 +105,13 @@ class NetworkState:
 
 
 class Network:
-    """Runs a world slot by slot; all that changes lives in the NetworkState passed in."""
+    """Runs a world slot by slot; all that changes lives in the NetworkState passed in.
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    ``packets`` may wait on a bearer, what arrives beyond is dropped; many replicas want less memory than one run.
+    """
+
+    def __init__(self, world: World, packets: int = CAPACITY) -> None:
+        self.world, self._packets = world, packets
         self.plan = SlotPlan.of(world)
         self.sources: dict[Direction, TrafficSource] = {
             direction: TrafficSource(
@@ -129,14 +132,14 @@ class Network:
         for way, link in links.items():
             self.sources[way].start(link.bearer["enqueued"])
             link.bearer["budget_s"], link.bearer["priority"] = self.sources[way].budget_s, self.sources[way].priority
-        capacity = [None if self.sources[way].carries.any() else 1 for way in DIRECTIONS]
+        capacity = [self._packets if self.sources[way].carries.any() else 1 for way in DIRECTIONS]
         self._air, self._snapshots, self._beams = None, {}, {}
         state = NetworkState(
             slot=0,
             downlink=links["downlink"],
             uplink=links["uplink"],
             ledgers={
-                way: Ledger.start(*shape, len(world.slices), **({"capacity": size} if size else {}))
+                way: Ledger.start(*shape, len(world.slices), capacity=size)
                 for way, size in zip(DIRECTIONS, capacity, strict=True)
             },
             serving_cell=np.zeros(shape, np.int32),
@@ -153,11 +156,9 @@ class Network:
         if index not in self._snapshots:
             world = self.world
             time_s = (index + 0.5) * world.channel.coherence_interval_s
-            drawn = []
-            for b, seed in enumerate(world.seeds):
-                one, state.channel[b] = world.channel.realise(world.geometry, state.channel[b], time_s, seed)
-                drawn.append(one)
-            self._snapshots[index] = drawn[0] if len(drawn) == 1 else ChannelSnapshot.stack(drawn)
+            self._snapshots[index], state.channel = world.channel.realise_all(
+                world.geometry, state.channel, time_s, world.seeds
+            )
         return self._snapshots[index]
 
     def air_at(self, state: NetworkState) -> tuple[Air, tuple[LostRange, ...]]:
@@ -284,6 +285,20 @@ class Network:
             self._settle(state, report, (slot + 1) * plan.slot_s)
         state.slot += 1
         return report
+
+    def view(self, state: NetworkState, direction: Direction) -> View:
+        """Return what the scheduler of the state's slot will see; the slot must have this direction.
+
+        Packets that have arrived are queued and feedback is taken in, as ``step`` would, which then finds it done.
+        """
+        kind = getattr(self.plan.kinds[state.slot % len(self.plan.kinds)], direction)
+        assert kind >= 0, f"slot {state.slot} has no {direction}"
+        air, _ = self.air_at(state)
+        self._offer(state, state.slot * self.plan.slot_s)
+        link, beams = (
+            (self.plan.downlink, air.downlink) if direction == "downlink" else (self.plan.uplink, air.uplink)
+        )  # fmt: skip
+        return observe(self.plan, link, state.slot, kind, beams, state.link(direction))
 
     def _offer(self, state: NetworkState, now_s: float) -> None:
         for way, source in self.sources.items():

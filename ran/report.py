@@ -39,6 +39,10 @@ def report(run_dir: str | Path) -> list[Path]:
                 _headline(figure, results)
             paths.append(directory / f"{name}.png")
             save(figure, paths[-1], dpi)
+    if not results.timeline.empty:
+        with styled():
+            paths.append(directory / "split.png")
+            save(_draw_split(results), paths[-1], dpi)
     if results.network is not None:
         paths.append(report_network(run_dir))
     return paths
@@ -168,6 +172,22 @@ def _draw(results: Results, panels: Sequence[Sequence[Panel]], size_in: tuple[fl
     return figure
 
 
+def _draw_split(results: Results) -> Figure:
+    """Return the figure of a cut model: the timeline of its last round above what batches take."""
+    from matplotlib.figure import Figure
+
+    from ran.metrics import split_figures as f
+
+    figure = Figure(figsize=(12.0, 7.2))
+    above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1.0), squeeze=False)[:, 0]
+    f.batch_timeline(above.subplots(), results)
+    for panel, axes in zip(
+        (f.time_per_batch, f.bytes_per_batch, f.server_utilisation), below.subplots(1, 3), strict=True
+    ):
+        panel(axes, results)
+    return figure
+
+
 def _headline(figure: Figure, results: Results) -> None:
     from ran.metrics.figure_style import FAINT
 
@@ -188,7 +208,8 @@ def _air(channel: Mapping[str, Any]) -> str:
 
 def _setting(scenario: Mapping[str, Any]) -> str:
     radio, learning = scenario["radio"], scenario["learning"]
-    parts = [learning["model"]["name"], learning["adapter"]["name"], learning["algorithm"]["name"]]
+    method = learning["split"]["method"] if learning.get("split") else learning["algorithm"]["name"]
+    parts = [learning["model"]["name"], learning["adapter"]["name"], method]
     return " · ".join(
         [
             count(scenario["ues"]["count"], "UE"),

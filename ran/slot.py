@@ -59,6 +59,43 @@ def run_slot(
     return down, up
 
 
+@dataclass(frozen=True)
+class View:
+    """What a slot of one direction begins with.
+
+    Attributes:
+        seen: what a scheduler may know.
+        chosen: bearer that every UE would send from, int64 [batch, num_ues].
+        wanted: which slices have data, bool [batch, num_cells, num_slices].
+        pending: oldest HARQ process of every UE to be sent again, or negative, int64 [batch, num_ues].
+    """
+
+    seen: Observation
+    chosen: NDArray[np.int64]
+    wanted: NDArray[np.bool_]
+    pending: NDArray[np.int64]
+
+
+def observe(plan: SlotPlan, link: LinkPlan, slot: int, kind: int, air: LinkAir, state: LinkState) -> View:
+    """Take in the feedback that arrives in a slot; return what its scheduler sees. Twice is as good as once."""
+    batch, num_ues = state.ue.shape
+    rate, serving_cell = air.rate_bits[kind], air.serving_cell
+    backlog, pending = np.empty((2, batch, num_ues), np.int64)
+    chosen = np.empty((batch, num_ues), np.int64)
+    wanted = np.empty((batch, link.num_cells, link.num_slices), np.bool_)
+    owner = np.empty((batch, link.num_cells, link.num_rbgs), np.int32)
+    collect_feedback(
+        slot, serving_cell, state.ue, state.bearer, state.harq, state.nack, state.tally, state.credit, link.params,
+        link.slices, backlog, pending, chosen, wanted,
+    )  # fmt: skip
+    reserve_retransmissions(slot, state.harq, pending, serving_cell, rate, link.rbg_prbs, owner)
+    seen = Observation(
+        backlog, rate, state.bearer["served_bits"][..., 0], serving_cell, owner, slot, slot * plan.slot_s,
+        state.bearer[..., 0],
+    )  # fmt: skip
+    return View(seen, chosen, wanted, pending)
+
+
 def run_link(
     plan: SlotPlan,
     link: LinkPlan,
@@ -71,27 +108,16 @@ def run_link(
 ) -> SlotReport:
     """Run one direction of one slot; ``kind`` indexes ``link.re_per_prb``, ``symbols`` are on the air."""
     batch, num_ues = state.ue.shape
-    tables, rate, serving_cell = link.tables, air.rate_bits[kind], air.serving_cell
-    backlog, pending = np.empty((2, batch, num_ues), np.int64)
-    chosen = np.empty((batch, num_ues), np.int64)
-    wanted = np.empty((batch, link.num_cells, link.num_slices), np.bool_)
-    owner = np.empty((batch, link.num_cells, link.num_rbgs), np.int32)
+    tables, serving_cell = link.tables, air.serving_cell
     owned = np.empty((batch, num_ues, link.num_rbgs), np.int32)
     block = np.zeros((batch, num_ues), BLOCK_DTYPE)
     sinr = np.empty((batch, num_ues, link.num_rbgs, link.layers))
 
     # Observe: acknowledgements that arrive now, bytes that wait, blocks to be sent again.
-    collect_feedback(
-        slot, serving_cell, state.ue, state.bearer, state.harq, state.nack, state.tally, state.credit, link.params,
-        link.slices, backlog, pending, chosen, wanted,
-    )  # fmt: skip
-    reserve_retransmissions(slot, state.harq, pending, serving_cell, rate, link.rbg_prbs, owner)
+    view = observe(plan, link, slot, kind, air, state)
+    seen, chosen, wanted, pending = view.seen, view.chosen, view.wanted, view.pending
 
     # Schedule: one UE per group, then with multi-user MIMO the UEs that share it.
-    seen = Observation(
-        backlog, rate, state.bearer["served_bits"][..., 0], serving_cell, owner, slot, slot * plan.slot_s,
-        state.bearer[..., 0],
-    )  # fmt: skip
     streams = schedule(link, state, seen, chosen, wanted) if grant is None else follow(grant, seen, link.streams)
     gain, noise = air.reported_gain, air.reported_noise_w
     if link.streams > 1:

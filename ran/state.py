@@ -140,7 +140,9 @@ class LinkState:
         nack: NACK_DTYPE [batch, num_ues, NACK_CAPACITY].
         tally: TALLY_DTYPE [batch, num_ues, num_slices], counted since it was last zeroed.
         cell: CELL_DTYPE [batch, num_cells], likewise.
-        credit: groups that each slice is owed, float64 [batch, num_cells, num_slices].
+        share: of the groups, guaranteed to each slice; the scenario's until somebody changes it, float64
+            [batch, num_cells, num_slices].
+        credit: groups that each slice is owed, likewise.
         scheduler: the own state of every slice's scheduler.
     """
 
@@ -150,6 +152,7 @@ class LinkState:
     nack: NDArray[Any]
     tally: NDArray[Any]
     cell: NDArray[Any]
+    share: NDArray[np.float64]
     credit: NDArray[np.float64]
     scheduler: list[NDArray[Any]]
 
@@ -168,6 +171,7 @@ class LinkState:
             nack=np.zeros((batch, num_ues, NACK_CAPACITY), NACK_DTYPE),
             tally=np.zeros((batch, num_ues, plan.num_slices), TALLY_DTYPE),
             cell=np.zeros((batch, plan.num_cells), CELL_DTYPE),
+            share=np.tile(plan.slices["share"], (batch, plan.num_cells, 1)),
             credit=np.zeros((batch, plan.num_cells, plan.num_slices)),
             scheduler=[scheduler.start(batch, plan.num_cells, num_ues) for scheduler in plan.schedulers],
         )
@@ -189,4 +193,4 @@ class LinkState:
         self.scheduler = [arrays[f"scheduler{k}"] for k in range(len(self.scheduler))]
 
 
-_PLAIN = ("ue", "bearer", "harq", "nack", "tally", "cell", "credit")
+_PLAIN = ("ue", "bearer", "harq", "nack", "tally", "cell", "share", "credit")

@@ -13,6 +13,7 @@ from ran.learning.attacks import attack_problems
 from ran.learning.compression import compression_problems
 from ran.learning.engines import engine_problems
 from ran.learning.freezing import freezing_problems
+from ran.learning.gkt.settings import gkt_problems
 from ran.learning.hierarchy import hierarchy_problems
 from ran.learning.loss_recovery import loss_recovery_problems
 from ran.learning.models import model_problems
@@ -147,7 +148,8 @@ def _learning(scenario: Scenario) -> Iterator[Broken]:
             learning.privacy, algorithm, learning.transport, learning.aggregator, learning.participation,
             learning.compression.uplink.name, 1 if learning.hierarchy.name == "flat" else cells, ues.count,
         ),
-        "split": split_problems(learning.split, algorithm, _beside(learning)),
+        "split": split_problems(learning.split, algorithm, _beside(learning), learning.rounds),
+        "gkt": gkt_problems(learning.gkt, learning.compression, _beside(learning)),
         "attack": attack_problems(learning.attack, learning.task.kind, algorithm, learning.transport, learning.privacy)
         if learning.attack else [],
     }  # fmt: skip
@@ -156,15 +158,17 @@ def _learning(scenario: Scenario) -> Iterator[Broken]:
 
 
 def _beside(learning: LearningSettings) -> dict[str, str]:
-    """Return what is chosen beside a split model, by section; empty where a section is left out."""
+    """Return what is chosen beside a split model or FedGKT, by section; empty where a section is left out."""
     whole = learning.compression.uplink.name, learning.compression.downlink.name
     private = learning.privacy.client_level, learning.privacy.secure_aggregation
     return {
         **{name: getattr(learning, name).name for name in ("transport", "hierarchy", "freezing", "schedule",
-                                                           "aggregator", "engine", "loss_recovery")},
+                                                           "aggregator", "engine", "loss_recovery", "model", "adapter",
+                                                           "algorithm")},
         "compression": "" if whole == ("none", "none") else "set",
         "privacy": "set" if any(private) else "",
         "attack": learning.attack.name if learning.attack else "",
+        "split": "set" if learning.split else "",
     }  # fmt: skip
 
 
@@ -235,6 +239,8 @@ def _lossy_learning(scenario: Scenario) -> Iterator[Broken]:
         yield ("learning", "algorithm"), f"streaming_diloco sends every fragment once, and RLC UM may lose it; {remedy}"
     if learning.compression.downlink.name != "none":
         yield ("learning", "compression", "downlink"), f"a compressed model with gaps is of no use; {remedy}"
+    if learning.gkt is not None:
+        yield ("learning", "gkt"), f"features and labels with gaps are of no use; {remedy}"
     client_level = learning.privacy.client_level
     if client_level is not None and client_level.noise_at == "clients":
         where = ("learning", "privacy", "client_level", "noise_at")
@@ -247,6 +253,8 @@ def _lossy_learning(scenario: Scenario) -> Iterator[Broken]:
     if brittle:
         name = learning.algorithm.name
         yield ("learning", "algorithm"), f"{name} sends {brittle[0]} payloads, of no use with a gap; {remedy}"
+    if learning.split is not None:
+        yield ("learning", "split"), f"a batch with gaps is no batch; {remedy}"
     if learning.freezing.name != "none":
         yield ("learning", "freezing"), f"frozen layers are sent once, and RLC UM may lose them; {remedy}"
 

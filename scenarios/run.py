@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ran.learning.federation import Federation, FederationState
     from ran.learning.learner import Evaluation, Learner
+    from ran.learning.round import RoundResult
     from ran.metrics.kpis import NetworkKpis
     from ran.metrics.slot_trace import SlotTraceWriter
     from ran.metrics.summary import RunSummary
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from scenarios.schema import LearningSettings, Scenario
 
     Watch = Callable[["NetworkState", "StepReport"], None]
+    RunRound = Callable[..., "RoundResult"]
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,15 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
     learner = build_learner(scenario, world)
     cut_model = None
     if learning.split is not None:
-        from ran.learning.split.cut_model import CutModel
+        from ran.learning.split.choices import cut_model_of
 
-        cut_model = CutModel.of(learning.split, learner, scenario.seed, world.devices)
-    elif problem := memory_problem(world.devices, learner.training_bytes()):
+        cut_model = cut_model_of(learning.split, learner, scenario.seed, world.devices)
+    gkt = None
+    if learning.gkt is not None:
+        from ran.learning.gkt.learner import GktLearner
+
+        gkt = GktLearner(learner, learning.gkt, learning.compression)
+    if not cut_model and (problem := memory_problem(world.devices, (gkt or learner).training_bytes())):
         raise UserError(f"ues.device: {problem}")
     if learning.attack is not None:
         poison(learning.attack, learner.workplace, scenario.seed)
@@ -110,7 +117,7 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
         Simulation(world, watch), learner, learning.algorithm, learning.transport, learning.participation,
         learning.round_deadline_s or math.inf, learning.hierarchy, learning.freezing, learning.compression,
         learning.aggregator, learning.quarantine, learning.privacy, learning.attack, learning.loss_recovery,
-        learning.schedule, cut_model,
+        learning.schedule, cut_model, gkt,
     )  # fmt: skip
 
 
@@ -225,22 +232,36 @@ def _run_rounds(
     progress: Progress,
     trace: _RoundTraces | None,
 ) -> None:
-    from ran.learning.asynchronous import run_version
-    from ran.learning.round import run_round
-
-    world, run_next = federation.simulation.world, run_version if federation.schedule.asynchronous else run_round
-    if federation.cut_model:
-        from ran.learning.split.training import run_split_round
-
-        run_next = run_split_round
+    world, run_next = federation.simulation.world, round_of(federation)
     until_s = learning.until_s or math.inf
     while state.round < learning.rounds and state.clock_s < until_s and _anybody(federation, state, directory):
         with directory.timed("rounds"), trace.round(state.round + 1, world) if trace else nullcontext():
             result = run_next(federation, state, progress.stage)
         for event in result.events:
             directory.append_event(event)
+        if federation.cut_model:
+            directory.write_batches(result.record.round, result.batches, result.timeline)
         directory.complete_round(result.record, result.ues, state.arrays(), {"round": state.round})
         progress.round_done(result.record)
+
+
+def round_of(federation: Federation) -> RunRound:
+    """Return what runs a federation's next round or server step."""
+    if federation.gkt:
+        from ran.learning.gkt.gkt_round import run_gkt_round
+
+        return run_gkt_round
+    if federation.cut_model:
+        from ran.learning.split.training import run_split_round
+
+        return run_split_round
+    if federation.schedule.asynchronous:
+        from ran.learning.asynchronous import run_version
+
+        return run_version
+    from ran.learning.round import run_round
+
+    return run_round
 
 
 def _rounds_of_work(scenario: Scenario, directory: RunDirectory) -> int:

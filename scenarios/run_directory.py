@@ -27,6 +27,7 @@ from channel.errors import UserError
 from ran.metrics import files
 from ran.metrics.records import RoundRecord, UeRecord
 from ran.metrics.results import read_json, require_run_directory
+from ran.metrics.split_records import ActivityRecord, BatchRecord
 from ran.metrics.summary import RunSummary
 from ran.metrics.tables import read_table, records_of, table_of, write_table
 from scenarios import checkpoint
@@ -192,8 +193,19 @@ class RunDirectory:
     def slot_trace(self, round_number: int) -> Iterator[BinaryIO]:
         """Open the Parquet file of one round's slots; it takes its place in ``slots.parquet/`` when it is whole."""
         (self.path / files.SLOTS).mkdir(exist_ok=True)
-        with files.replacing(self.path / files.SLOTS / f"round-{round_number:06d}.parquet") as file:
+        with files.replacing(self.path / files.SLOTS / files.of_round(round_number)) as file:
             yield file
+
+    def write_batches(
+        self, round_number: int, batches: Sequence[BatchRecord], timeline: Sequence[ActivityRecord]
+    ) -> None:
+        """Write one round's files of ``batches.parquet/`` and ``timeline.parquet/``."""
+        for name, table in (
+            (files.BATCHES, table_of(BatchRecord, batches)),
+            (files.TIMELINE, table_of(ActivityRecord, timeline)),
+        ):
+            (self.path / name).mkdir(exist_ok=True)
+            write_table(self.path / name / files.of_round(round_number), table)
 
     def write_network(self, kpis: NetworkKpis, bearers: pa.Table) -> None:
         """Write ``kpis.json`` and ``network_ues.parquet``."""

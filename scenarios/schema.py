@@ -45,6 +45,7 @@ from ran.learning.attacks import Attack
 from ran.learning.compression import Compression
 from ran.learning.engines import Engine
 from ran.learning.freezing import Freezing
+from ran.learning.gkt import FedGkt
 from ran.learning.hierarchy import Hierarchy
 from ran.learning.loss_recovery import LossRecovery
 from ran.learning.models import Model
@@ -180,6 +181,9 @@ class LearningSettings(Settings):
     split: SplitLearning | None = Field(
         default=None, description="the model cut between UE, gNB and cloud, trained batch by batch; null: whole on UEs"
     )
+    gkt: FedGkt | None = Field(
+        default=None, description="small networks on UEs and a large one at the gNB that teach each other; null: none"
+    )
     quarantine: Quarantine = Quarantine()
     aggregator: Annotated[Aggregator, AGGREGATORS.field()] = AGGREGATORS.get("weighted_mean")()
     privacy: Privacy = Privacy()
@@ -234,8 +238,12 @@ class Scenario(Settings):
     def summary(self) -> str:
         """Return the world and the learning in half a line, printed by `airtune validate`."""
         cells, ues, learning = self.sites.layout.num_cells, self.ues.count, self.learning
+        if learning.gkt:
+            method = "fedgkt"
+        else:
+            method = f"{learning.split.method} split" if learning.split else learning.algorithm.name
         return (
             f"{cells} cell{'s'[: cells != 1]}, {ues} UE{'s'[: ues != 1]}, {self.channel.name}, "
-            f"{learning.algorithm.name} over {learning.transport.name}, "
+            f"{method} over {learning.transport.name}, "
             f"{learning.rounds} round{'s'[: learning.rounds != 1]}"
         )

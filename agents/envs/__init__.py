@@ -4,4 +4,7 @@ from agents.environment import ENVIRONMENTS
 
 __all__ = ["ENVIRONMENTS"]
 
-ENVIRONMENTS.declare(__name__, ["air_comp_power", "handover", "uav_offload"])
+ENVIRONMENTS.declare(
+    __name__,
+    ["air_comp_power", "handover", "round_allocation", "slicing", "slot_scheduling", "split_point", "uav_offload"],
+)

@@ -1,6 +1,7 @@
 """Learning as traffic and computation carried by the network; importing a part here registers it."""
 
 from ran.learning import small_models  # noqa: F401 - registers them
+from ran.learning.adaptation import ADAPTATIONS
 from ran.learning.adapters import ADAPTERS
 from ran.learning.aggregation import AGGREGATORS
 from ran.learning.algorithms import ALGORITHMS
@@ -18,6 +19,7 @@ from ran.learning.tasks import TASKS
 from ran.learning.transport import TRANSPORTS
 
 __all__ = [
-    "ADAPTERS", "AGGREGATORS", "ALGORITHMS", "ATTACKS", "AVAILABILITIES", "COMPRESSORS", "ENGINES", "FREEZINGS",
-    "HIERARCHIES", "LOSS_RECOVERIES", "MODELS", "PARTICIPATIONS", "PARTITIONS", "SCHEDULES", "TASKS", "TRANSPORTS",
+    "ADAPTATIONS", "ADAPTERS", "AGGREGATORS", "ALGORITHMS", "ATTACKS", "AVAILABILITIES", "COMPRESSORS", "ENGINES",
+    "FREEZINGS", "HIERARCHIES", "LOSS_RECOVERIES", "MODELS", "PARTICIPATIONS", "PARTITIONS", "SCHEDULES", "TASKS",
+    "TRANSPORTS",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ran.learning.algorithms.algorithm import Algorithm, Arrays, Report
     from ran.learning.attacks import Attack
+    from ran.learning.gkt.learner import GktLearner
     from ran.learning.learner import Learner
     from ran.learning.split.cut_model import CutModel
     from ran.learning.split.memory import SplitMemory
@@ -63,6 +64,7 @@ class Federation:
     loss_recovery: LossRecovery = field(default_factory=ZeroFill)
     schedule: Schedule = field(default_factory=Synchronous)
     cut_model: CutModel | None = None
+    gkt: GktLearner | None = None
 
     @property
     def seed(self) -> int:
@@ -153,7 +155,7 @@ class FederationState:
             from ran.learning.split.training import with_bottlenecks
 
             split = SplitMemory()
-            server = replace(server, memory=with_bottlenecks(server.memory, federation.cut_model.network.bottlenecks))
+            server = replace(server, memory=with_bottlenecks(server.memory, federation.cut_model.bottlenecks))
         return FederationState(
             server=server,
             memories={},

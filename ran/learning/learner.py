@@ -157,6 +157,11 @@ class Learner:
         """The one network, which all clients share."""
         return self._network
 
+    @property
+    def num_training_samples(self) -> int:
+        """Samples of the training set, whoever holds them."""
+        return len(self._train)
+
     def sample(self) -> dict[str, torch.Tensor]:
         """Return one training sample's inputs, to look at the network with."""
         return {name: values[:1] for name, values in self._train.inputs.items()}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import Arrays, ClientUpdate
     from ran.learning.federation import Federation, FederationState
     from ran.learning.hierarchy import Backhaul
+    from ran.metrics.split_records import ActivityRecord, BatchRecord
     from ran.transfer import Delivery
 
 
@@ -43,12 +44,17 @@ class LocalTraining:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """A finished round: rows for the tables, events in order of virtual time, and what crossed the backhaul."""
+    """A finished round: rows for the tables, events in order of virtual time, and what crossed the backhaul.
+
+    Where the model is cut there are also a row for every batch, and one for everything done for it.
+    """
 
     record: RoundRecord
     ues: list[UeRecord]
     events: list[dict[str, object]]
     backhaul: Backhaul
+    batches: Sequence[BatchRecord] = ()
+    timeline: Sequence[ActivityRecord] = ()
 
 
 Announce = Callable[[str], None]

@@ -3,9 +3,10 @@
 from ran.mac.learning_aware import LearningAware
 from ran.mac.max_min import MaxMin
 from ran.mac.max_rate import MaxRate
+from ran.mac.policy import Policy
 from ran.mac.proportional_fair import ProportionalFair
 from ran.mac.qos import Qos
 from ran.mac.round_robin import RoundRobin
 from ran.mac.scheduler import SCHEDULERS
 
-__all__ = ["SCHEDULERS", "LearningAware", "MaxMin", "MaxRate", "ProportionalFair", "Qos", "RoundRobin"]
+__all__ = ["SCHEDULERS", "LearningAware", "MaxMin", "MaxRate", "Policy", "ProportionalFair", "Qos", "RoundRobin"]

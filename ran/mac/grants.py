@@ -28,13 +28,17 @@ def schedule(
     ``chosen`` [batch, num_ues] is the slice that every UE would send from, ``wanted`` [batch, num_cells, num_slices]
     tells which slices have data at all. Of the streams only the first is given away.
     """
+    if link.schedulers[0].across_slices and len(set(link.schedulers)) == 1:
+        view = of_chosen(seen, state, chosen)
+        owner, state.scheduler[0] = link.schedulers[0].decide(view, state.scheduler[0])
+        return _with_streams(owner, link.streams)
     if len(link.schedulers) == 1:
         owner, state.scheduler[0] = link.schedulers[0].decide(seen, state.scheduler[0])
         return _with_streams(owner, link.streams)
     owner = seen.reserved
     slice_of, reserved = np.empty_like(owner), np.empty_like(owner)
     split_groups(
-        seen.slot, seen.serving_cell, seen.backlog_bytes, chosen, wanted, seen.rate_bits, owner, link.slices["share"],
+        seen.slot, seen.serving_cell, seen.backlog_bytes, chosen, wanted, seen.rate_bits, owner, state.share,
         state.credit, slice_of,
     )  # fmt: skip
     for k, scheduler in enumerate(link.schedulers):
@@ -49,6 +53,12 @@ def schedule(
 def _slice_view(seen: Observation, state: LinkState, k: int) -> Observation:
     bearer = state.bearer[..., k]
     return replace(seen, bearer=bearer, served_bits=bearer["served_bits"])
+
+
+def of_chosen(seen: Observation, state: LinkState, chosen: NDArray[np.int64]) -> Observation:
+    """Return what is seen when all slices are one: each UE by the bearer that it would send from."""
+    bearer = np.take_along_axis(state.bearer, chosen[..., None], axis=2)[..., 0]
+    return replace(seen, bearer=bearer, served_bits=state.bearer["served_bits"].sum(axis=2))
 
 
 def follow(grant: NDArray[np.int32], seen: Observation, streams: int) -> NDArray[np.int32]:

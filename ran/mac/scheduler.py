@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from channel.compiled import compiled
 from channel.component import Component
@@ -117,6 +117,9 @@ class Scheduler(Component):
 
     Most schedulers are a ``weight``: what a bit is worth to each UE now. Others write ``decide`` themselves.
     """
+
+    across_slices: ClassVar[bool] = False
+    """Whether it decides for all slices at once where none has another scheduler, whatever their shares."""
 
     @abstractmethod
     def start(self, batch: int, num_cells: int, num_ues: int) -> NDArray[np.float64]:

@@ -19,10 +19,10 @@ def split_groups(slot, serving_cell, backlog, chosen, wanted, rate, owner, share
 
     Deficit round robin: every slice with data (``wanted``) earns its share of the slot's free groups and pays for
     those it gets; the next group goes to the slice that is owed most of those that need some, by the backlogs and
-    mean rates of the UEs that would send from it now (``chosen``).
+    mean rates of the UEs that would send from it now (``chosen``). ``shares`` is [batch, num_cells, num_slices].
     """
     batch, cells, groups = owner.shape
-    num_slices = len(shares)
+    num_slices = shares.shape[2]
     need = np.empty((cells, num_slices))
     for b in range(batch):
         _groups_needed(b, serving_cell, backlog, chosen, rate, need)
@@ -34,10 +34,10 @@ def split_groups(slot, serving_cell, backlog, chosen, wanted, rate, owner, share
                 free += owner[b, c, r] < 0
             for k in range(num_slices):
                 if wanted[b, c, k]:
-                    active += shares[k]
+                    active += shares[b, c, k]
             for k in range(num_slices):
                 if wanted[b, c, k]:
-                    owed = credit[b, c, k] + free * shares[k] / active
+                    owed = credit[b, c, k] + (free * shares[b, c, k] / active if active > 0.0 else 0.0)
                     credit[b, c, k] = min(max(owed, -_MOST_OWED * groups), _MOST_OWED * groups)
                 else:
                     credit[b, c, k] = 0.0

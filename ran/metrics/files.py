@@ -20,6 +20,8 @@ SUMMARY = "summary.json"
 KPIS = "kpis.json"
 NETWORK_UES = "network_ues.parquet"
 SLOTS = "slots.parquet"
+BATCHES = "batches.parquet"
+TIMELINE = "timeline.parquet"
 TIMING = "timing.json"
 CHECKPOINT = "checkpoint.npz"
 ADAPTER = "adapter"
@@ -35,6 +37,11 @@ def is_finished(run_dir: Path) -> bool:
 def is_network_run(run_dir: Path) -> bool:
     """Tell whether a directory was written by `airtune network`: there was no learning, hence no events."""
     return (run_dir / KPIS).is_file() and not (run_dir / EVENTS).exists()
+
+
+def of_round(number: int) -> str:
+    """Return the name of a round's file in a table that is a directory."""
+    return f"round-{number:06d}.parquet"
 
 
 def temporary_name(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -61,6 +62,16 @@ class RoundRecord:
     ue_receive_energy_j: float
     ue_compute_energy_j: float
     gnb_energy_j: float
+    ue_flops: float = 0.0
+    ue_memory_peak_bytes: int = 0
+    gnb_utilisation: float = math.nan
+    cloud_utilisation: float = math.nan
+    probe_normalised_mse: float = math.nan
+    probe_psnr_db: float = math.nan
+    probe_ssim: float = math.nan
+    probe_mean_ssim: float = math.nan
+    probe_token_accuracy: float = math.nan
+    probe_samples: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,3 +108,9 @@ class UeRecord:
     x_m: float
     y_m: float
     distance_m: float
+    predicted_s: float = float("nan")
+    took_s: float = float("nan")
+    downlink_airtime_s: float = 0.0
+    uplink_airtime_s: float = 0.0
+    flops: float = 0.0
+    memory_peak_bytes: int = 0

@@ -12,8 +12,9 @@ from channel.errors import UserError
 from ran.metrics import files
 from ran.metrics.kpis import NetworkKpis
 from ran.metrics.records import RoundRecord, UeRecord
+from ran.metrics.split_records import ActivityRecord, BatchRecord
 from ran.metrics.summary import summarise
-from ran.metrics.tables import read_table, records_of
+from ran.metrics.tables import read_rounds, read_table, records_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,9 @@ class Results:
         network: what the network carried; None where it carried learning alone, or is not finished.
         network_ues: one row per bearer of the network, empty likewise; columns described in the file.
         summary: fields of ``RunSummary``; of an unfinished run, over the rounds so far.
+        batches: where the model is cut, one row per UE and batch of complete rounds; columns are those of
+            ``BatchRecord``.
+        timeline: likewise of all that was done and sent; columns are those of ``ActivityRecord``.
     """
 
     path: Path
@@ -49,6 +53,8 @@ class Results:
     network: NetworkKpis | None
     network_ues: pd.DataFrame
     summary: dict[str, Any]
+    batches: pd.DataFrame
+    timeline: pd.DataFrame
 
 
 def load(run_dir: str | Path) -> Results:
@@ -76,6 +82,8 @@ def load(run_dir: str | Path) -> Results:
         network=network,
         network_ues=network_ues,
         summary=_read_summary(path / files.SUMMARY) or _summary_so_far(scenario, start, rounds, ues),
+        batches=read_rounds(path / files.BATCHES, BatchRecord, rounds.num_rows).to_pandas(),
+        timeline=read_rounds(path / files.TIMELINE, ActivityRecord, rounds.num_rows).to_pandas(),
     )
 
 

@@ -149,6 +149,9 @@ def ue_records(
                 x_m=float(position[0]),
                 y_m=float(position[1]),
                 distance_m=float(np.linalg.norm(position - world.geometry.cell_position_m[cell])),
+                downlink_airtime_s=float(d["active_symbols"]) * symbol_s,
+                uplink_airtime_s=float(u["active_symbols"]) * symbol_s,
+                flops=sum(item.update.flops for item in trained.updates if item.ue == ue),
             )
         )
     return rows
@@ -236,4 +239,5 @@ def round_record(
         ue_receive_energy_j=sum(row.receive_energy_j for row in ues),
         ue_compute_energy_j=sum(row.compute_energy_j for row in ues),
         gnb_energy_j=float(simulation.world.gnb_power.energy_j(air.cell_active_s, air.radiated_j)),
+        ue_flops=sum(row.flops for row in ues),
     )

@@ -18,7 +18,8 @@ class RunSummary:
     Attributes:
         own_accuracy: of the UEs' personal models, each when it last took part, on test data in its own mix of classes;
             NaN where the algorithm makes none.
-        mean_staleness: server steps from the model that an update was made from to its merging, mean over all updates.
+        mean_staleness: server steps from the model that an update was made from to its merging, mean over all updates;
+            of asynchronous split learning, cycles that the furthest UE side was ahead.
         accuracy_ratio_to_central: final over central accuracy; NaN (null in the file) where central was skipped.
         time_to_90_percent_s: when test accuracy first reached 90 % of the final one (0 if untrained it already had).
         downlink_se_bit_s_hz: delivered payload bits over bandwidth times time of the resource blocks used, all rounds.
@@ -27,6 +28,11 @@ class RunSummary:
         epsilon: what client-level differential privacy cost at the scenario's delta; NaN without it.
         energy_per_ue_j: transmit, receive and compute energy of the mean UE.
         energy_worst_ue_j: the same of the UE that spent most.
+        ue_flops: FLOPs of training, all UEs and rounds.
+        ue_memory_peak_bytes: of a cut model, what the UE that held most held at a time; else 0.
+        gnb_utilisation, cloud_utilisation: of a cut model, share of the virtual time in which they computed; else NaN.
+        probe_normalised_mse: of the privacy probe, as the other fields of this name, where smashed data told most, of
+            all evaluations; NaN without it.
     """
 
     name: str
@@ -79,6 +85,15 @@ class RunSummary:
     energy_per_ue_j: float
     energy_worst_ue_j: float
     gnb_energy_j: float
+    ue_flops: float
+    ue_memory_peak_bytes: int
+    gnb_utilisation: float
+    cloud_utilisation: float
+    probe_normalised_mse: float
+    probe_psnr_db: float
+    probe_ssim: float
+    probe_mean_ssim: float
+    probe_token_accuracy: float
 
 
 # Columns of RoundRecord that a summary adds up under the same name.
@@ -91,6 +106,7 @@ TOTALS = (
     "downlink_airtime_s", "uplink_airtime_s", "downlink_prb_slots", "uplink_prb_slots",
     "harq_retransmissions", "rlc_retransmitted_bytes", "quarantined",
     "ue_transmit_energy_j", "ue_receive_energy_j", "ue_compute_energy_j", "gnb_energy_j",
+    "ue_flops",
 )  # fmt: skip
 
 
@@ -136,6 +152,10 @@ def summarise(
         epsilon=rounds[-1].epsilon if rounds else math.nan,
         energy_per_ue_j=sum(ue_energy_j.values()) / num_ues,
         energy_worst_ue_j=max(ue_energy_j.values(), default=0.0),
+        ue_memory_peak_bytes=max((row.ue_memory_peak_bytes for row in rounds), default=0),
+        gnb_utilisation=_over_time(rounds, "gnb_utilisation"),
+        cloud_utilisation=_over_time(rounds, "cloud_utilisation"),
+        **_leaked(rounds),
         **totals,
     )
 
@@ -154,6 +174,21 @@ def _learnt(rounds: Sequence[RoundRecord], zero_shot_accuracy: float, central_ac
         "final_test_perplexity": rounds[-1].test_perplexity if rounds else math.nan,
         "time_to_90_percent_s": _time_to(0.9 * accuracy[-1], rounds, zero_shot_accuracy),
     }
+
+
+def _over_time(rounds: Sequence[RoundRecord], column: str) -> float:
+    """Return the mean of a share of time, NaN where it is that of nothing."""
+    spent = [(row.end_s - row.start_s, getattr(row, column)) for row in rounds if math.isfinite(getattr(row, column))]
+    total_s = sum(time_s for time_s, _ in spent)
+    return sum(time_s * share for time_s, share in spent) / total_s if total_s else math.nan
+
+
+def _leaked(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
+    """Return what the privacy probe found in the round in which smashed data told most."""
+    probed = [row for row in rounds if math.isfinite(row.probe_normalised_mse)]
+    worst = min(probed, key=lambda row: row.probe_normalised_mse, default=None)
+    names = ("normalised_mse", "psnr_db", "ssim", "mean_ssim", "token_accuracy")
+    return {f"probe_{name}": getattr(worst, f"probe_{name}") if worst else math.nan for name in names}
 
 
 def _last_own_accuracy(ues: Sequence[UeRecord]) -> float:

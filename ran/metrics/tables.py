@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar, get_type_hints
 
 from channel.errors import UserError
-from ran.metrics.files import replacing
+from ran.metrics.files import of_round, replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,8 @@ DESCRIPTIONS = {
     "uplink_s": "virtual time from then until the last update had arrived",
     "participants": "UEs that took part; without rounds, updates that were merged",
     "vanished": "UEs that trained but left, or dropped out, before they reported",
-    "staleness": "server steps between the model that an update was made from and its merging, mean over updates",
+    "staleness": "server steps between the model that an update was made from and its merging, mean over updates; "
+    "asynchronous split learning: cycles that the furthest UE side was ahead",
     "num_samples": "training samples of the UE",
     "train_loss": "mean training loss",
     "test_loss": "loss of the aggregated model on the test set",
@@ -87,6 +88,38 @@ DESCRIPTIONS = {
     "x_m": "position when the model had arrived, east",
     "y_m": "position when the model had arrived, north",
     "distance_m": "distance to the serving cell",
+    "predicted_s": "time that the UE's part of the round was to take, by learning.split.adaptation; NaN else",
+    "took_s": "time that it took, of a split model: from its first downlink slot to its last payload up; NaN else",
+    "flops": "FLOPs of the UE's training",
+    "memory_peak_bytes": "cut models: the most that the UE held at a time: its side's weights, gradients, optimiser "
+    "state, activations of batches under way and copies of weights that these still need; else 0",
+    "ue_flops": "FLOPs that the UEs spent training",
+    "ue_memory_peak_bytes": "cut models: memory_peak_bytes of the UE that held most; else 0",
+    "gnb_utilisation": "cut models: share of the round in which the gNB's edge server computed",
+    "cloud_utilisation": "cut models: share of the round in which the cloud computed",
+    "probe_normalised_mse": "privacy probe: squared error of inputs reconstructed from smashed data over that of the "
+    "mean input as the guess; 1: smashed data tell nothing, 0: all",
+    "probe_psnr_db": "privacy probe: peak signal-to-noise ratio of reconstructed images",
+    "probe_ssim": "privacy probe: structural similarity of reconstructed images with the inputs, 1: equal",
+    "probe_mean_ssim": "privacy probe: that of the mean image as the guess, which needs no smashed data",
+    "probe_token_accuracy": "privacy probe: share of tokens that were recovered",
+    "probe_samples": "privacy probe: samples that were to be reconstructed",
+    "batch": "number of the batch among the UE's in this round, from 0; -1 in the timeline: the UE side itself",
+    "is_back": "whether the batch went all the way; false: a link or the UE was lost",
+    "downlink_value_bytes": "those of the payload that are a tensor's numbers, B L d times a number's bytes",
+    "uplink_value_bytes": "those of the payload that are a tensor's numbers, B L d times a number's bytes",
+    "ue_compute_s": "time in which the UE computed for the batch",
+    "server_compute_s": "time in which the gNB's edge server or the cloud computed for the batch",
+    "backhaul_s": "time from a message's handing over to the link to its arrival, both ways",
+    "waiting_s": "rest of the batch's time: queueing for processors, waiting for other UEs",
+    "ue_staleness": "steps that the UE side took between the batch's forward pass and its own step",
+    "server_staleness": "steps that the servers' side took between the batch's forward pass there and its own step; "
+    "the largest over servers",
+    "place": "who did it: ue, gnb or cloud; or the link: uplink, downlink, backhaul_uplink or backhaul_downlink",
+    "activity": "a processor's forward, backward, or answer (both, where the loss is); on a link activations, "
+    "gradients, or ue_side",
+    "payload_bytes": "bytes that arrived",
+    "value_bytes": "those of them that are a tensor's numbers",
 }
 """What each column means; its unit is the ending of its name. Written into the Parquet files."""
 
@@ -146,3 +179,15 @@ def read_table(path: Path, record: type) -> pa.Table:
     if missing:
         raise UserError(f"{path}: no column {', '.join(missing)}; read it with the AirTune version that wrote it")
     return table.select(schema.names).cast(schema)
+
+
+def read_rounds(path: Path, record: type, rounds: int) -> pa.Table:
+    """Read the first ``rounds`` rounds of a table that has a file for each; those without a file have no rows.
+
+    Raises:
+        UserError: a file is damaged, or lacks columns of the record.
+    """
+    import pyarrow as pa
+
+    tables = [read_table(path / of_round(number), record) for number in range(1, rounds + 1)] if path.is_dir() else []
+    return pa.concat_tables([schema_of(record).empty_table(), *tables])

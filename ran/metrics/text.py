@@ -68,7 +68,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("accuracy, zero-shot", percent(s["zero_shot_accuracy"])),
         *([("accuracy, personal", f"{percent(own)} on each UE's own mix")] if math.isfinite(own) else []),
         ("test loss", f"federated {_loss(s['final_test_loss'])}, central {_loss(s['central_test_loss'])}"),
-        *([("mean staleness", f"{s['mean_staleness']:.2f} server steps")] if s["mean_staleness"] > 0 else []),
+        *([("mean staleness", f"{s['mean_staleness']:.2f} {_age(s)}")] if s["mean_staleness"] > 0 else []),
         ("virtual time", duration(s["virtual_time_s"])),
         ("  spent on", _parts(s, "{}_s", ("downlink", "compute", "uplink"), duration)),
         ("  to 90 % of accuracy", duration(s["time_to_90_percent_s"])),
@@ -86,7 +86,34 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("  spent on", _parts(s, "ue_{}_energy_j", ("transmit", "receive", "compute"), _joule)),
         ("  per UE", f"{_joule(s['energy_per_ue_j'])}, at most {_joule(s['energy_worst_ue_j'])}"),
         ("energy of the gNB", _joule(s["gnb_energy_j"])),
+        *_cut(s),
     ]
+
+
+def _age(summary: Mapping[str, Any]) -> str:
+    """Return what staleness is counted in."""
+    return "cycles" if math.isfinite(summary["gnb_utilisation"]) else "server steps"
+
+
+def _cut(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a cut model took of UEs and servers, and what smashed data told; nothing of one that is whole."""
+    s, rows = summary, list[tuple[str, str]]()
+    servers = [name for name in ("gnb", "cloud") if math.isfinite(s[f"{name}_utilisation"])]
+    if servers:
+        busy = [f"{'gNB' if name == 'gnb' else name} {percent(s[f'{name}_utilisation'])}" for name in servers]
+        most = with_prefix(s["ue_memory_peak_bytes"], "B")
+        rows += [
+            ("servers busy", ", ".join(busy)),
+            ("UE side", f"{with_prefix(s['ue_flops'], 'FLOP')}, {most} at most"),
+        ]
+    if math.isfinite(s["probe_normalised_mse"]):
+        found = [f"{percent(s['probe_normalised_mse'])} of the mean's error"]
+        if math.isfinite(s["probe_ssim"]):
+            found.append(f"SSIM {s['probe_ssim']:.2f} (mean image {s['probe_mean_ssim']:.2f})")
+        if math.isfinite(s["probe_token_accuracy"]):
+            found.append(f"{percent(s['probe_token_accuracy'])} of tokens recovered")
+        rows.append(("privacy probe", ", ".join(found)))
+    return rows
 
 
 def _losses(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -32,7 +32,8 @@ BENCHMARKS = {
     "pipeline": "elastic and static pipelines on PipeTransformer's networks; the cost of simulating (table, figures)",
     "raytracing": "seconds of a ray-traced step in Munich, replayed, beside a fresh solve by Sionna RT",
     "slots": "slots per second of the MAC loop, beside the loop of Sionna's own parts",
-    "split": "seconds of a split training step beside the unsplit one, for a small transformer and MiniLM",
+    "split": "split training steps beside unsplit ones, micro-batches, MiniLM on SST-2 at all cuts (CSV, figure)",
+    "split_costs": "federated, split and FedGKT: a UE's costs until one accuracy (table, CSV, figure; half an hour)",
     "traffic": "bytes and air of the whole model, LoRA, few bits and sums, at one accuracy (table, CSV, figure)",
 }
 """Benchmarks by name; each is a module here with ``measure() -> Iterator[Measurement]``, with ``tell(write)`` where
@@ -44,6 +45,11 @@ _MODULES = dict[str, str]()
 def add_benchmark(name: str, module: str, says: str) -> None:
     """Make known a benchmark that lives in another package."""
     BENCHMARKS[name], _MODULES[name] = says, module
+
+
+def module_of(name: str) -> str:
+    """Return the module of a benchmark."""
+    return _MODULES.get(name, f"scenarios.bench.{name}")
 
 
 PACKAGES = ("airtune", "sionna", "torch", "numba", "numpy")
@@ -117,7 +123,7 @@ def run_benchmark(name: str, write: Callable[[str], object] = print, out: Path |
     if name not in BENCHMARKS:
         known = ", ".join(f"{key} ({text})" for key, text in BENCHMARKS.items())
         raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, list(BENCHMARKS))} Known: {known}")
-    module = importlib.import_module(_MODULES.get(name, f"scenarios.bench.{name}"))
+    module = importlib.import_module(module_of(name))
     if out is not None and not hasattr(module, "compare"):
         raise UserError(f"the benchmark {name} writes no files; leave out --out")
     write(json.dumps(machine()))

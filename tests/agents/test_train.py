@@ -78,5 +78,5 @@ def test_a_policy_of_another_environment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="was trained in air_comp_power on 8 values"):
         SavedPolicy.load(tmp_path / "policy.safetensors", made("air_comp_power", {}))
     (tmp_path / "text.safetensors").write_text(json.dumps({}))
-    with pytest.raises(UserError, match="is no policy"):
+    with pytest.raises(UserError, match="holds no policy"):
         SavedPolicy.load(tmp_path / "text.safetensors", made("air_comp_power", {}))

@@ -17,13 +17,11 @@ from agents.batched import BatchedEnv, made
 from agents.envs import ENVIRONMENTS
 from agents.evaluate import compare, is_bound
 from agents.fields import table
-from agents.registration import gymnasium_id, make_parallel, make_vec, register_all
+from agents.registration import gymnasium_id, make_parallel, make_vec
 from agents.single import SingleEnv
 
 NAMES = ENVIRONMENTS.names()
 MULTI = [name for name in NAMES if made(name, {}).num_agents is not None]
-
-register_all()
 
 
 def plain(name: str) -> SingleEnv:

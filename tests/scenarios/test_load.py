@@ -48,6 +48,20 @@ def test_quickstart_is_what_the_readme_says() -> None:
     assert quickstart.summary() == "1 cell, 8 UEs, tr38901, fedavg over digital, 15 rounds"
 
 
+@pytest.mark.parametrize(
+    ("name", "overrides", "method"),
+    [
+        ("fedgkt_digits", (), "fedgkt"),
+        ("split_digits", (), "splitfed_v2 split"),
+        ("split_digits", ("learning.split.method=parallel", "learning.split.ahead=0"), "parallel split"),
+        ("fedgkt_digits", ("learning.gkt=null",), "fedavg"),
+    ],
+)
+def test_a_summary_names_the_method(name: str, overrides: tuple[str, ...], method: str) -> None:
+    """Oracle: what the scenario sets; an algorithm that only lends its local steps is not the method."""
+    assert f", {method} over " in load(name, overrides).summary()
+
+
 def test_a_path_that_exists_wins_over_a_packaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scenarios").mkdir()

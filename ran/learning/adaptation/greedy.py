@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ran.learning.adaptation.adaptation import ADAPTATIONS, Adaptation, refuse_too_large
 
 if TYPE_CHECKING:
@@ -25,6 +23,8 @@ class Greedy(Adaptation):
 
     def choose(self, menu: Menu, situation: Situation, action: Sequence[int] | None = None) -> Place:  # noqa: ARG002
         """Return where the steps end: in time, or where none saves time any more."""
+        import numpy as np
+
         fits = menu.fits(situation)
         if not fits.any():
             smallest = min(range(len(menu.cuts)), key=lambda index: menu.cuts[index].memory_bytes)

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from channel.errors import UserError
-from channel.seeding import stream, stream_key
+from channel.seeding import stream
 from ran.learning.algorithms.course import Course
-from ran.learning.compression.links import STATELESS_CASTS, Compression
+from ran.learning.compression.links import Compression
 from ran.learning.flops import forward_flops
 from ran.learning.gkt.fit import Fit, load, read
 from ran.learning.gkt.losses import transfer_loss
-from ran.learning.gkt.networks import EdgeNetwork, server_network
+from ran.learning.gkt.networks import EdgeNetwork, ServerNetwork
 from ran.learning.gkt.report import Exchange
-from ran.threads import torch_threads
+from ran.learning.memory import training_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ran.learning.algorithms.algorithm import Arrays
     from ran.learning.gkt.settings import FedGkt
-    from ran.learning.partition import Partition
-    from ran.learning.tasks.task import Task
+    from ran.learning.learner import Evaluation, Learner
 
 EVALUATION_BATCH = 256
+_EXTRACTOR = "stem."
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,12 @@ class EdgeOutcome:
     Attributes:
         arrays: parameters of its own edge network; they never leave it.
         report: features, logits and labels of its samples, in their order.
-        loss: mean training loss, nats; flops: of training and of the report.
+        steps: of its optimiser; loss: mean training loss, nats; flops: of training and of the report.
     """
 
     arrays: Arrays
     report: Arrays
+    steps: int
     loss: float
     flops: float
 
@@ -64,70 +63,52 @@ class ServerOutcome:
     flops: float
 
 
-@dataclass(frozen=True)
-class GktEvaluation:
-    """Accuracy on the whole test set.
-
-    Attributes:
-        accuracies: of each UE's own extractor and the server's network together.
-        edge_accuracies: of each UE's edge network alone, which needs no server.
-    """
-
-    accuracies: tuple[float, ...]
-    edge_accuracies: tuple[float, ...]
-
-    @property
-    def accuracy(self) -> float:
-        """The mean over UEs of extractor and server together: what the paper calls the final model."""
-        return float(np.mean(self.accuracies))
-
-
 class GktLearner:
-    """The data, the two networks and the UEs of one run of FedGKT.
+    """The two networks of one run of FedGKT, on the data and the UEs of a learner whose network is a residual one.
 
     All state travels as an argument and a return value: the edge parameters of each UE, the soft labels that it last
     received, the server's parameters, and the latest report of each UE. So every step may run whenever the radio
     brings what it needs, in any order. All UEs start from the same edge parameters, drawn from a common seed, which
     costs no payload. Equal seeds and thread counts give equal bits.
-
-    Raises UserError when the data are no images, or a compressor needs a memory.
     """
 
-    def __init__(
-        self,
-        *,
-        task: Task,
-        partition: Partition,
-        settings: FedGkt,
-        num_clients: int,
-        seed: int,
-        compression: Compression = Compression(),
-        device: str = "cpu",
-        threads: int = 1,
-    ) -> None:
-        _check(task, compression)
-        self.settings, self._seed, self._threads = settings, seed, threads
-        self._device = torch.device(device)
-        data = task.load()
-        train, test = task.samples(data.train, None), task.samples(data.test, None)
-        self.rows = partition.split(len(train), train.columns, num_clients, stream(seed, "partition"))
-        self.num_samples = [len(rows) for rows in self.rows]
-        self.images, self.labels = self._on_device(train.inputs["pixel_values"]), self._on_device(train.labels)
-        self.test_images, self.test_labels = self._on_device(test.inputs["pixel_values"]), self._on_device(test.labels)
-        channels, classes = self.images.shape[1], len(data.class_names)
-        with self._stage("fresh weights"):
-            self.edge = EdgeNetwork(settings.networks, channels, classes).to(self._device)
-            self.server = server_network(settings.networks, classes).to(self._device)
-            features = self.edge.extractor(self.images[:1])
+    def __init__(self, learner: Learner, settings: FedGkt, compression: Compression = Compression()) -> None:
+        work = learner.workplace
+        large, device = work.network.module, work.labels.device
+        self.learner, self.settings, self._algorithm = learner, settings, work.algorithm
+        self._seed, self._stage, self._device = work.seed, work.stage, device
+        self.rows, self.num_samples = work.rows, learner.num_samples
+        self.images, self.labels = work.inputs["pixel_values"], work.labels
+        with self._stage("edge head"), torch.no_grad():
+            self.edge = EdgeNetwork(large, len(work.class_names)).to(device)
+            self.server = ServerNetwork(large)
+            features = self.edge.stem(self.images[:1])
             self.edge_flops = float(forward_flops(self.edge, {"images": self.images[:1]}))
-            self.server_flops = float(forward_flops(self.server, {"input": features}))
-        self.exchange = Exchange(tuple(features.shape[1:]), classes, compression, seed)
-        self._initial = read(self.edge), read(self.server)
+            self.server_flops = float(forward_flops(self.server, {"features": features}))
+        self.exchange = Exchange(tuple(features.shape[1:]), len(work.class_names), compression, work.seed)
+        initial = learner.initial()
+        head = {name: array for name, array in read(self.edge).items() if not name.startswith(_EXTRACTOR)}
+        self._initial = head | {name: initial[name] for name in initial if name.startswith(_EXTRACTOR)}
 
-    def initial(self) -> tuple[Arrays, Arrays]:
-        """Return the parameters of every UE's edge network, and of the server's, before the first round."""
-        edge, server = ({name: array.copy() for name, array in arrays.items()} for arrays in self._initial)
-        return edge, server
+    def initial(self) -> Arrays:
+        """Return the parameters of every UE's edge network before the first round."""
+        return {name: array.copy() for name, array in self._initial.items()}
+
+    def server_part(self, large: Arrays) -> Arrays:
+        """Return the parameters of the server's network in those of the large one."""
+        return {name: array for name, array in large.items() if not name.startswith(_EXTRACTOR)}
+
+    def large(self, edge: Arrays, server: Arrays) -> Arrays:
+        """Return the parameters of the large network that a UE's extractor and the server's network make together."""
+        return server | {name: array for name, array in edge.items() if name.startswith(_EXTRACTOR)}
+
+    def training_bytes(self) -> int:
+        """Return the memory that the largest client's training takes on its device."""
+        with self._stage("memory"):
+            return training_bytes(
+                self.edge, {"images": self.images[:1]}, state_floats=self.learner.state_floats,
+                batch_size=min(self._algorithm.batch_size, max(self.num_samples)),
+            )  # fmt: skip
 
     def edge_step(
         self, ue: int, edge: Arrays, soft_labels: NDArray[np.float32] | None, round_index: int
@@ -149,12 +130,14 @@ class GktLearner:
             return self._loss(logits, labels[rows], None if teacher is None else teacher[rows])
 
         with self._stage("edge", round_index, ue):
-            fit = Fit(self.edge, len(labels), loss_of, self.edge_flops, self._initial[0])
-            rng = stream(self._seed, "edge batch order", round_index, ue)
-            trained, descent = self.settings.descent("edge").follow(Course(edge), fit, rng)
-            features, logits = self._answers(images)
+            fit = Fit(self.edge, len(labels), loss_of, self.edge_flops, self._initial)
+            rng = stream(self._seed, "batch order", round_index, ue)
+            trained, descent = self._algorithm.follow(Course(edge), fit, rng)
+            features = self._batched(self.edge.stem, images)
+            logits = self._batched(self.edge.classify, features)
+        report = self.exchange.report(features.cpu().numpy(), logits.cpu().numpy(), labels.cpu().numpy())
         flops = descent.num_passes * fit.flops_per_sample + len(labels) * self.edge_flops
-        return EdgeOutcome(trained, self.exchange.report(features, logits, labels.cpu().numpy()), descent.loss, flops)
+        return EdgeOutcome(trained, report, descent.num_steps, descent.loss, flops)
 
     def server_step(self, server: Arrays, reports: Mapping[int, Arrays], round_index: int) -> ServerOutcome:
         """Return what the server makes of the reports that it has: epochs of CE + T^2 KL(edge || server) over all.
@@ -179,35 +162,26 @@ class GktLearner:
             return self._loss(self.server(features[rows]), labels[rows], teacher[rows])
 
         with self._stage("server", round_index):
-            fit = Fit(self.server, len(labels), loss_of, self.server_flops, self._initial[1])
+            fit = Fit(self.server, len(labels), loss_of, self.server_flops, server)
             rng = stream(self._seed, "server batch order", round_index)
-            trained, descent = self.settings.descent("server").follow(Course(server), fit, rng)
+            trained, descent = self.settings.server_descent(self._algorithm).follow(Course(server), fit, rng)
             answers = self._batched(self.server, features).cpu().numpy()
         bounds = np.cumsum([len(reports[ue]["labels"]) for ue in ues])[:-1]
         flops = descent.num_passes * fit.flops_per_sample + len(labels) * self.server_flops
         return ServerOutcome(trained, dict(zip(ues, np.split(answers, bounds), strict=True)), descent.loss, flops)
 
-    def evaluate(self, edges: Sequence[Arrays], server: Arrays) -> GktEvaluation:
-        """Return how good every UE's extractor is with the server's network, and its edge network alone.
+    def evaluate(self, edges: Sequence[Arrays], server: Arrays) -> list[Evaluation]:
+        """Return how good each extractor and the server's network are together, on the whole test set.
 
         Features reach the server uncompressed here.
         """
-        accuracies, edge_accuracies = list[float](), list[float]()
-        with self._stage("evaluation"):
-            load(self.server, server)
-            for edge in edges:
-                load(self.edge, edge)
-                features, logits = self._answers(self.test_images)
-                together = self._batched(self.server, self._on_device(features))
-                accuracies.append(self._accuracy(together))
-                edge_accuracies.append(self._accuracy(self._on_device(logits)))
-        return GktEvaluation(tuple(accuracies), tuple(edge_accuracies))
+        return [self.learner.evaluate(self.large(edge, server)) for edge in edges]
 
     def smashed(self, edge: Arrays, images: torch.Tensor) -> torch.Tensor:
         """Return the features [num_samples, *feature_shape] that an edge network makes of images."""
         with self._stage("features"):
             load(self.edge, edge)
-            return self._batched(self.edge.extractor, images)
+            return self._batched(self.edge.stem, images)
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, teacher: torch.Tensor | None) -> torch.Tensor:
         settings = self.settings
@@ -215,36 +189,9 @@ class GktLearner:
             logits, labels, teacher, temperature=settings.temperature, weight=settings.distillation_weight
         )
 
-    def _answers(self, images: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return features and logits of the edge network as it is."""
-        features = self._batched(self.edge.extractor, images)
-        return features.cpu().numpy(), self._batched(self.edge.head, features).cpu().numpy()
-
     @torch.no_grad()
-    def _batched(self, module: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    def _batched(self, module: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
         return torch.cat([module(part) for part in torch.split(inputs, EVALUATION_BATCH)])
-
-    def _accuracy(self, logits: torch.Tensor) -> float:
-        return float((logits.argmax(dim=-1) == self.test_labels).double().mean())
 
     def _on_device(self, array: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)
-
-    @contextmanager
-    def _stage(self, *key: str | int) -> Iterator[None]:
-        """Run the body with the learner's threads and torch's random state drawn from a named stream."""
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch_threads(self._threads), torch.random.fork_rng(devices):
-            torch.default_generator.manual_seed(stream_key(self._seed, *key))
-            yield
-
-
-def _check(task: Task, compression: Compression) -> None:
-    if task.kind != "image_classification":
-        raise UserError(f"FedGKT's residual networks classify images, but the task is {task.kind}; choose digits")
-    for way, compressor in (("uplink", compression.uplink), ("downlink", compression.downlink)):
-        if compressor.name not in STATELESS_CASTS:
-            raise UserError(
-                f"`{way}`: {compressor.name} is made for updates, and FedGKT sends features and logits; set it to one "
-                f"of {', '.join(STATELESS_CASTS)}"
-            )

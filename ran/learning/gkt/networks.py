@@ -1,68 +1,49 @@
-"""The residual networks of the UE and of the server, and the large one that they make together."""
+"""The two parts of a residual network in FedGKT: what a UE trains, with a head of its own, and what the server does."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from ran.learning.tasks.small_networks import ResidualBlock
+
 if TYPE_CHECKING:
-    from ran.learning.gkt.settings import Networks
-
-
-def _convolution(channels_in: int, channels_out: int, stride: int) -> list[nn.Module]:
-    """Return a 3 x 3 convolution and the normalisation in groups of four channels."""
-    convolution = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
-    return [convolution, nn.GroupNorm(channels_out // 4, channels_out)]
-
-
-class ResidualBlock(nn.Module):
-    """relu(F(x) + shortcut(x)), F two convolutions (He et al., arXiv 1512.03385); the shortcut 1 x 1 where needed."""
-
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
-        super().__init__()
-        self.residual = nn.Sequential(
-            *_convolution(channels_in, channels_out, stride), nn.ReLU(), *_convolution(channels_out, channels_out, 1)
-        )
-        same = channels_in == channels_out and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Return [batch, channels_out, ceil(height / stride), ceil(width / stride)]."""
-        return torch.relu(self.residual(values) + self.shortcut(values))
-
-
-def _classifier(width: int, classes: int) -> list[nn.Module]:
-    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes)]
+    from ran.learning.tasks.small_networks import SmallResNetForImageClassification
 
 
 class EdgeNetwork(nn.Module):
-    """What a UE trains: an extractor of features, and a head that classifies them."""
+    """The stem of a residual network, its parameters included, and a small head: one residual block of stride 2."""
 
-    def __init__(self, networks: Networks, channels: int, classes: int) -> None:
+    def __init__(self, large: SmallResNetForImageClassification, classes: int) -> None:
         super().__init__()
-        width = networks.stem_width
-        self.extractor = nn.Sequential(*_convolution(channels, width, networks.stem_stride), nn.ReLU())
-        self.head = nn.Sequential(ResidualBlock(width, width, 2), *_classifier(width, classes))
+        width = large.config.stem_width
+        self.stem = large.stem
+        self.block = ResidualBlock(width, width, 2)
+        self.head = nn.Linear(width, classes)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return features [batch, width, height / stride, width / stride] and logits [batch, classes]."""
-        features = self.extractor(images)
-        return features, self.head(features)
+        features = self.stem(images)
+        return features, self.classify(features)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the logits [batch, classes] of features."""
+        logits: torch.Tensor = self.head(self.block(features).mean(dim=(2, 3)))
+        return logits
 
 
-def server_network(networks: Networks, classes: int) -> nn.Sequential:
-    """Return the network from features to logits [batch, classes]."""
-    widths = (networks.stem_width, *networks.server_widths)
-    layers: list[nn.Module] = []
-    for stage, (before, width) in enumerate(pairwise(widths)):
-        layers.append(ResidualBlock(before, width, 1 if stage == 0 else 2))
-        layers += [ResidualBlock(width, width, 1) for _ in range(networks.blocks - 1)]
-    return nn.Sequential(*layers, *_classifier(widths[-1], classes))
+class ServerNetwork(nn.Module):
+    """The rest of a residual network, its parameters included."""
 
+    def __init__(self, large: SmallResNetForImageClassification) -> None:
+        super().__init__()
+        self.blocks, self.classifier = large.blocks, large.classifier
 
-def large_network(networks: Networks, channels: int, classes: int) -> nn.Sequential:
-    """Return the extractor and the server's network as one: what FedAvg would have a UE train whole."""
-    return nn.Sequential(EdgeNetwork(networks, channels, classes).extractor, server_network(networks, classes))
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return logits [batch, classes] of features."""
+        for block in self.blocks:
+            features = block(features)
+        logits: torch.Tensor = self.classifier(features.mean(dim=(2, 3)))
+        return logits

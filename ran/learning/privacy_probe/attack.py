@@ -66,10 +66,7 @@ def attack(
         seed: of weights and batch orders; equal seeds give equal bits.
         threads: of torch.
     """
-    with torch_threads(threads), torch.random.fork_rng([]):
-        torch.default_generator.manual_seed(stream_key(seed, "privacy probe"))
-        reconstruct = _trained(probe, attacker, stream(seed, "privacy probe"))
-        guesses = reconstruct(victims.smashed)
+    guesses = reconstruction(probe, attacker, victims.smashed, seed=seed, threads=threads)
     mean = attacker.inputs.mean(dim=0)
     means = {
         int(label): attacker.inputs[attacker.labels == label].mean(dim=0) for label in torch.unique(attacker.labels)
@@ -80,6 +77,15 @@ def attack(
         Similarity.of(mean.expand_as(victims.inputs), victims.inputs, peak),
         Similarity.of(of_class, victims.inputs, peak),
     )
+
+
+def reconstruction(
+    probe: PrivacyProbe, attacker: Pairs, smashed: torch.Tensor, *, seed: int, threads: int = 1
+) -> torch.Tensor:
+    """Return the inputs that a decoder trained on the attacker's pairs makes of smashed data; see ``attack``."""
+    with torch_threads(threads), torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(stream_key(seed, "privacy probe"))
+        return _trained(probe, attacker, stream(seed, "privacy probe"))(smashed)
 
 
 def _trained(probe: PrivacyProbe, pairs: Pairs, rng: np.random.Generator) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -35,6 +35,10 @@ class Bottleneck(Settings):
     training: Literal["sandwich", "sent"] = Field(
         default="sandwich", description="widths that a batch trains: all up to the sent one, or that alone"
     )
+    uplink_budget_s: float | None = Field(
+        default=None, gt=0, le=1e6, description="uplink time of a batch's activations, s, by which its width is "
+        "chosen from the rate at that moment: the widest within it, or the narrowest; null: always the full width"
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _widths_are_whole(self) -> Bottleneck:
@@ -58,7 +62,7 @@ class Bottleneck(Settings):
         return tuple(w for w in self.widths if w <= width) if self.training == "sandwich" else (width,)
 
     def draw(self, cut: int, hidden_size: int, rng: np.random.Generator) -> Arrays:
-        """Return the first weights: r random orthonormal directions and their transpose, biases zero.
+        """Return the first weights after layer ``cut``: r random orthonormal directions, their transpose, biases zero.
 
         So a code holds k/d of the variance of isotropic hidden states at every width, and all of them at k = d.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -76,6 +76,10 @@ class Errors:
     kept: dict[tuple[int, Kind], Arrays] = field(default_factory=dict)
 
 
+Heard = Callable[[Batch, torch.Tensor], None]
+"""What listens at the first cut's receiver: it may keep what it is given, and changes nothing."""
+
+
 def exchange(
     split: SplitNetwork,
     parties: Mapping[Node, Party],
@@ -88,6 +92,8 @@ def exchange(
     width: float = 1.0,
     report_losses: bool = False,
     features: ActivationCache | None = None,
+    heard: Heard | None = None,
+    share: float = 1.0,
 ) -> Generator[Message, None, Outcome]:
     """Yield the messages of one batch, and return its loss; gradients stay in the parties' leaves.
 
@@ -109,9 +115,11 @@ def exchange(
         report_losses: send the UE each sample's loss, for the filter, where it does not compute them itself.
         features: what the receiver of the first cut has of the UE's samples, where the first stage is frozen (client-
             frozen mode): only those of samples that it lacks are computed, each alone and without dropout, and sent.
+        heard: called with samples and the activations that were received of them across the first cut.
+        share: of the labels of a whole batch, of which this is a part: its gradients count so much.
     """
     parties_of = [parties[stage.node] for stage in split.stages]
-    side = _Side(split, batch, rng, errors)
+    side = _Side(split, batch, rng, errors, heard)
     try:
         inputs, labels, arriving = batch.inputs, batch.labels, None
         start = 0
@@ -128,7 +136,9 @@ def exchange(
             arriving.requires_grad_(learning)
         last = len(parties_of) - 1
         assert arriving is not None, "a split network has two stages or more"
-        outcome, gradient = parties_of[last].answer(last, inputs, arriving, labels, draws=draws, width=width)
+        outcome, gradient = parties_of[last].answer(
+            last, inputs, arriving, labels, draws=draws, width=width, share=share
+        )
         losses = outcome.losses if report_losses and split.stages[last].node != "ue" else None
         del arriving
         for number in reversed(range(last)):
@@ -182,6 +192,7 @@ class _Side:
     batch: Batch
     rng: np.random.Generator
     errors: Errors
+    heard: Heard | None = None
     next_memory: Arrays = field(default_factory=dict)
 
     def towards_loss(self, cut: int, output: torch.Tensor) -> Message:
@@ -219,8 +230,14 @@ class _Side:
     def received(self, message: Message, like: torch.Tensor) -> torch.Tensor:
         """Return the tensor of a message that has arrived; its sender's memory moves on."""
         if self._compressor(message.kind).remembers:
-            self.errors.kept[message.cut, message.kind] = self.next_memory
-        return decode_tensor(message.payload, self._compressor(message.kind), like.shape).to(like.device)
+            # Those of its own samples: other batches may have moved on since it was sent.
+            kept = self.errors.kept.get((message.cut, message.kind), {})
+            own = {str(row): self.next_memory[str(row)] for row in self.batch.rows.tolist()}
+            self.errors.kept[message.cut, message.kind] = kept | own
+        tensor = decode_tensor(message.payload, self._compressor(message.kind), like.shape).to(like.device)
+        if self.heard is not None and message.cut == 0 and message.kind == "activations":
+            self.heard(self.batch, tensor)
+        return tensor
 
     def _encoded(self, cut: int, kind: Kind, values: torch.Tensor) -> Payload:
         known = self.errors.kept.get((cut, kind), {})

@@ -13,6 +13,8 @@ import torch
 from ran.learning.tasks.task import IGNORED
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ran.learning.algorithms.algorithm import Arrays
     from ran.learning.split.cut import Node
     from ran.learning.split.draws import Draws
@@ -25,11 +27,20 @@ class Outcome:
 
     Attributes:
         loss: mean cross-entropy, nats, at the width that was sent.
-        losses: of every sample (its mean over tokens that have a label), float32 [num_samples].
+        label_losses: of every label, 0 where there is none; [num_samples, ...].
+        labels: of the same shape.
     """
 
     loss: float
-    losses: np.ndarray[tuple[int], np.dtype[np.float32]]
+    label_losses: torch.Tensor
+    labels: torch.Tensor
+
+    @property
+    def losses(self) -> NDArray[np.float32]:
+        """The loss of every sample (its mean over tokens that have a label), [num_samples]."""
+        there = (self.labels != IGNORED).reshape(len(self.labels), -1).sum(1).clamp(min=1)
+        means: NDArray[np.float32] = (self.label_losses.reshape(len(self.labels), -1).sum(1) / there).cpu().numpy()
+        return means
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class Party:
         leaves: the trainable arrays by name.
         optimizer: of the leaves; None where something else moves them.
         in_flight: the graphs by batch and stage, until the gradient comes.
+        steps: taken so far.
     """
 
     split: SplitNetwork
@@ -61,6 +73,7 @@ class Party:
     leaves: dict[str, torch.nn.Parameter]
     optimizer: torch.optim.Optimizer | None = None
     in_flight: dict[tuple[Hashable, int], _Graph] = field(default_factory=dict)
+    steps: int = 0
 
     @staticmethod
     def of(split: SplitNetwork, node: Node, arrays: Arrays) -> Party:
@@ -69,6 +82,13 @@ class Party:
         device = next(split.module.parameters()).device
         leaves = {name: torch.nn.Parameter(torch.tensor(arrays[name], device=device)) for name in sorted(arrays)}
         return Party(split, node, leaves)
+
+    @property
+    def stashed_bytes(self) -> int:
+        """Bytes of the parameters that only batches in flight still use: copies of before the last steps."""
+        now = {id(leaf) for leaf in self.leaves.values()}
+        used = {id(leaf): leaf for graph in self.in_flight.values() for leaf in graph.leaves.values()}
+        return sum(leaf.numel() * leaf.element_size() for key, leaf in used.items() if key not in now)
 
     def read(self) -> Arrays:
         """Return a copy of the trainable arrays."""
@@ -114,17 +134,13 @@ class Party:
     def backward(self, key: Hashable, number: int, gradient: torch.Tensor) -> torch.Tensor | None:
         """Return the gradient at the cut before a stage, None at the first; the graph is let go."""
         graph = self.in_flight.pop((key, number))
-        wanted: list[torch.Tensor] = list(graph.leaves.values())
-        if asked := graph.arriving is not None and graph.arriving.requires_grad:
-            wanted.append(graph.arriving)  # type: ignore[arg-type]
-        found = list(torch.autograd.grad(graph.output, wanted, gradient, allow_unused=True))
-        onward = found.pop() if asked else None
-        # Those that are trained by now: a step in between may have put new ones in place.
-        for name, each in zip(graph.leaves, found, strict=True):
-            leaf = self.leaves[name]
-            if each is not None:
-                leaf.grad = each if leaf.grad is None else leaf.grad.add_(each)
-        return onward
+        torch.autograd.backward(graph.output, gradient)
+        for name, stashed in graph.leaves.items():
+            # Those that are trained by now: a step in between may have put new ones in place.
+            if (leaf := self.leaves[name]) is not stashed and stashed.grad is not None:
+                leaf.grad = stashed.grad if leaf.grad is None else leaf.grad.add_(stashed.grad)
+                stashed.grad = None
+        return None if graph.arriving is None else graph.arriving.grad
 
     def answer(
         self,
@@ -135,26 +151,37 @@ class Party:
         *,
         draws: Draws | None = None,
         width: float = 1.0,
+        share: float = 1.0,
     ) -> tuple[Outcome, torch.Tensor | None]:
         """Return the loss of a batch and its gradient at the last cut, forward and backward at once.
 
         With a slimmable bottleneck the gradient is that of the mean loss over the widths that a batch of this width
-        trains; each draws its own dropout.
+        trains; each draws its own dropout. The gradient of a part of a batch is that of its ``share`` of the loss.
         """
         bottleneck = self.split.data.bottleneck
         sizes = [bottleneck.sent(w) for w in bottleneck.trained(width)] if bottleneck else [None]
-        trains = self.learns(number) or arriving.requires_grad
+        trains, counted = self.learns(number) or arriving.requires_grad, max(1, int((labels != IGNORED).sum()))
         with torch.set_grad_enabled(trains), draws.continued() if draws else nullcontext():
             # The widest first: the others take no draw that the whole network alone would have.
             for size in reversed(sizes):
                 code = arriving if size is None else arriving[..., :size]
                 logits = self.split.run(number, inputs, code, self.leaves)
                 losses = _losses(logits, labels)
+                mean = losses.sum() / counted
                 if size in (None, sizes[-1]):
-                    outcome = _outcome(losses.detach(), labels)
+                    outcome = Outcome(float(mean.detach()), losses.detach(), labels)
                 if trains:
-                    torch.autograd.backward(losses.sum() / (len(sizes) * _counted(labels)))
+                    weight = share / len(sizes)
+                    torch.autograd.backward(mean if weight == 1 else weight * mean)
         return outcome, arriving.grad
+
+    def take_over(self, other: Party) -> None:
+        """Go on with another party's optimiser, as far as both train the same arrays."""
+        assert self.optimizer is not None
+        assert other.optimizer is not None
+        for name in self.leaves.keys() & other.leaves.keys():
+            if other.leaves[name] in other.optimizer.state:
+                self.optimizer.state[self.leaves[name]] = other.optimizer.state[other.leaves[name]]
 
     def drop(self, key: Hashable) -> None:
         """Forget a batch that will not come back, its graphs included."""
@@ -169,6 +196,7 @@ class Party:
         """
         if self.optimizer is None:
             return
+        self.steps += 1
         if self.in_flight:
             self._renew(self.optimizer)
         self.optimizer.step()
@@ -192,13 +220,3 @@ def _losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits.flatten(0, -2), labels.flatten(), reduction="none", ignore_index=IGNORED
     )
     return flat.reshape(labels.shape)
-
-
-def _outcome(losses: torch.Tensor, labels: torch.Tensor) -> Outcome:
-    there = (labels != IGNORED).reshape(len(labels), -1).sum(1).clamp(min=1)
-    means = losses.reshape(len(labels), -1).sum(1) / there
-    return Outcome(float(losses.sum() / _counted(labels)), means.cpu().numpy())
-
-
-def _counted(labels: torch.Tensor) -> int:
-    return max(1, int((labels != IGNORED).sum()))

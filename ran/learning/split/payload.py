@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from ran.learning.compression.layout import CorruptPayload, Layout, Reader, num_kept, unwarned
+from ran.learning.compression.none import NoCompression
 from ran.learning.compression.top_k import TopK
 
 if TYPE_CHECKING:
@@ -75,13 +77,15 @@ def encode_tensor(
         memory: errors by row of the training set, as this function returned them; a row that it lacks has none.
         rows: of the samples, all different.
     """
+    if isinstance(compressor, NoCompression):
+        # The safetensors header would name what both sides know.
+        return Payload(values.detach().cpu().numpy().tobytes(), 4 * values.numel()), memory
     arrays = _named(values.detach().cpu().numpy(), compressor)
     layout = Layout.of(arrays)
     known: Arrays = {}
     if compressor.remembers:
         known = {f"{_SLOT}/{at:06d}": memory[str(row)] for at, row in enumerate(rows) if str(row) in memory}
     with unwarned():
-        # The safetensors header of the method `none` would name what both sides know.
         body, left = compressor.encode(layout, layout.join(arrays), known, rng, 0)
     if compressor.remembers:
         memory = memory | {str(row): left[f"{_SLOT}/{at:06d}"].copy() for at, row in enumerate(rows)}
@@ -90,6 +94,10 @@ def encode_tensor(
 
 def decode_tensor(payload: Payload, compressor: Compressor, shape: Sequence[int]) -> torch.Tensor:
     """Return what arrives, float32 of ``shape``; raises CorruptPayload where the bytes are no such tensor."""
+    if isinstance(compressor, NoCompression):
+        if len(payload.tensor) != 4 * math.prod(shape):
+            raise CorruptPayload(f"{tuple(shape)} floats are not {len(payload.tensor)} bytes")
+        return torch.frombuffer(bytearray(payload.tensor), dtype=torch.float32).reshape(tuple(shape))
     form: NDArray[np.float32] = np.broadcast_to(np.float32(0), tuple(shape))
     layout, reader = Layout.of(_named(form, compressor)), Reader(payload.tensor)
     with unwarned():

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from channel.component import Settings
+from ran.learning.split.adaptive import AdaptiveSplit, choice_problems
 from ran.learning.split.cut import Cut
+from ran.learning.split.probe_settings import SmashedDataProbe, probe_problems
+from ran.learning.split.sample_filter import SampleFilter
 from ran.learning.split.smashed_data import SmashedData
+from ran.learning.split.staleness import BoundedStaleness
 
 if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import Algorithm
 
-Method = Literal["sequential", "splitfed_v1", "splitfed_v2", "parallel"]
+Method = Literal["sequential", "splitfed_v1", "splitfed_v2", "parallel", "asynchronous"]
 
 
 class EdgeServer(Settings):
@@ -38,9 +42,11 @@ class SplitLearning(Settings):
       arXiv 2004.12088). With lossless payloads it takes FedAvg's steps.
     - ``splitfed_v2``: all at once; one server side takes a step for every batch, in the order of arrival.
     - ``parallel``: all at once; one server side takes one step for the batches of all UEs, which wait for each other.
+    - ``asynchronous``: splitfed_v2 without its barrier: a UE side is merged when it arrives, and the UE goes on, as far
+      ahead of the others as ``asynchronous.max_staleness`` lets it; see ``BoundedStaleness``.
 
-    UE sides are averaged at the end of a round, weighted by samples; optimisers begin anew in every round, as FedAvg's
-    do. Steps, batch size and optimiser are ``learning.algorithm``'s, of both sides.
+    Otherwise UE sides are averaged at the end of a round, weighted by samples; optimisers begin anew in every round, as
+    FedAvg's do (a UE's in every cycle). Steps, batch size and optimiser are ``learning.algorithm``'s, of both sides.
     """
 
     method: Method = "splitfed_v2"
@@ -52,6 +58,19 @@ class SplitLearning(Settings):
     )
     ahead: int = Field(
         default=0, ge=0, le=1000, description="batches that a UE sends before the gradient of the first is back"
+    )
+    micro_batches: int = Field(
+        default=1, ge=1, le=1000, description="parts of a batch that overlap on UE, air and server; one step for all"
+    )
+    adaptation: AdaptiveSplit | None = Field(
+        default=None, description="cut, width and quantiser chosen for every UE and round; null: the same for all"
+    )
+    filter: SampleFilter | None = Field(
+        default=None, description="samples of which the model is sure are left out for some rounds; null: all are sent"
+    )
+    asynchronous: BoundedStaleness = BoundedStaleness()
+    privacy_probe: SmashedDataProbe | None = Field(
+        default=None, description="an attack that reconstructs inputs from what crossed the first cut; null: none"
     )
     gnb: EdgeServer = EdgeServer()
     cloud: EdgeServer = EdgeServer(flop_s=5e13)
@@ -68,14 +87,17 @@ _PLAIN: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def split_problems(split: SplitLearning | None, algorithm: Algorithm, others: Mapping[str, str]) -> list[str]:
+def split_problems(
+    split: SplitLearning | None, algorithm: Algorithm, others: Mapping[str, str], rounds: int
+) -> list[str]:
     """Return a sentence for each part of the learning that a split model cannot go with, the remedy included.
 
     ``others`` are the names of the components by section, and what is set beside them by name, empty if nothing is.
     """
     if split is None:
         return []
-    found = split.problems()
+    found = [*split.problems(), *choice_problems(split, others["transport"])]
+    found += probe_problems(split.privacy_probe, rounds=rounds, is_frozen=split.ue_side == "frozen")
     if algorithm.name != "fedavg":
         found.append(f"a cut model takes plain steps, not those of {algorithm.name}; set learning.algorithm to fedavg")
     if others["transport"] not in ("digital", "ideal"):
@@ -86,6 +108,16 @@ def split_problems(split: SplitLearning | None, algorithm: Algorithm, others: Ma
     for section in ("compression", "privacy", "attack"):
         if others[section]:
             found.append(f"learning.{section} is for updates of whole models; leave it out")
+    if split.filter and split.ue_side == "frozen":
+        found.append("`filter`: features of a frozen side are sent once, and no losses come down; leave filter out")
     if split.ahead and split.method in ("sequential", "parallel"):
         found.append(f"`ahead`: {split.method} takes one batch after another; set it to 0, or method to splitfed_v2")
+    bottleneck = split.data.bottleneck
+    if split.privacy_probe and (split.adaptation or (bottleneck and bottleneck.uplink_budget_s)):
+        found.append("`privacy_probe`: it hears tensors of one form; leave out adaptation and data.bottleneck's budget")
+    if split.micro_batches > algorithm.batch_size:
+        found.append(
+            f"`micro_batches`: {split.micro_batches} parts of a batch of {algorithm.batch_size}; set it to "
+            f"{algorithm.batch_size} or less, or raise learning.algorithm.batch_size"
+        )
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,14 +58,14 @@ class SplitNetwork:
         stages = tuple(stages_of(network, cut, sample))
         hidden, shapes, weights = None, list[tuple[int, ...]](), dict[str, "np.ndarray"]()
         with torch.no_grad(), evaluating(network.module):
-            for number, stage in enumerate(stages[:-1]):
+            for stage in stages[:-1]:
                 hidden = stage.run(sample, hidden, stage.trainable)
                 shape = tuple(hidden.shape[1:])
                 if problem := bottleneck_problem(data.bottleneck, shape):
                     raise UserError(problem)
                 shapes.append(shape)
                 if data.bottleneck:
-                    weights |= data.bottleneck.draw(number, shape[-1], rng)
+                    weights |= data.bottleneck.draw(stage.part.stop or 0, shape[-1], rng)
         return SplitNetwork(stages, data, weights, tuple(shapes))
 
     @property
@@ -77,15 +78,25 @@ class SplitNetwork:
         config: Any = self.module.config
         return int(config.vocab_size if labels.ndim > 1 else config.num_labels)
 
+    def cut_after(self, number: int) -> int:
+        """Return after how many layers a cut is; a bottleneck there has that in its arrays' names."""
+        return self.stages[number].part.stop or 0
+
     def stage_names(self, number: int) -> list[str]:
         """Return the names of the trainable arrays of a stage, on the air; bottlenecks included."""
-        stage, bottleneck = self.stages[number], self.data.bottleneck
-        names = list(stage.trainable)
-        if bottleneck and number:
-            names += bottleneck.decoder_names(number - 1)
-        if bottleneck and number < len(self.stages) - 1:
-            names += bottleneck.encoder_names(number)
-        return names
+        return self._stage_names[number]
+
+    @cached_property
+    def _stage_names(self) -> list[list[str]]:
+        bottleneck, found = self.data.bottleneck, list[list[str]]()
+        for number, stage in enumerate(self.stages):
+            names = list(stage.trainable)
+            if bottleneck and number:
+                names += bottleneck.decoder_names(self.cut_after(number - 1))
+            if bottleneck and number < len(self.stages) - 1:
+                names += bottleneck.encoder_names(self.cut_after(number))
+            found.append(names)
+        return found
 
     def names(self, node: Node) -> list[str]:
         """Return the names of the trainable arrays of a node, sorted."""
@@ -115,9 +126,10 @@ class SplitNetwork:
         if bottleneck:
             device = next(self.module.parameters()).device
             weights = {name: torch.from_numpy(arrays[name]).to(device) for name in self.bottlenecks}
-            for cut, stage in enumerate(self.stages[:-1]):
+            for stage in self.stages[:-1]:
+                after = stage.part.stop or 0
 
-                def pass_through(layer: object, args: object, hidden: torch.Tensor, cut: int = cut) -> torch.Tensor:  # noqa: ARG001
+                def pass_through(layer: object, args: object, hidden: torch.Tensor, cut: int = after) -> torch.Tensor:  # noqa: ARG001
                     assert bottleneck is not None
                     return bottleneck.decode(bottleneck.encode(hidden, weights, cut, 1.0), weights, cut)
 
@@ -147,8 +159,8 @@ class SplitNetwork:
         """
         stage, bottleneck, hidden = self.stages[number], self.data.bottleneck, arriving
         if bottleneck and hidden is not None:
-            hidden = bottleneck.decode(hidden, leaves, number - 1)
+            hidden = bottleneck.decode(hidden, leaves, self.cut_after(number - 1))
         output = stage.run(inputs, hidden, leaves)
         if bottleneck and number < len(self.stages) - 1:
-            return bottleneck.encode(output, leaves, number, width)
+            return bottleneck.encode(output, leaves, self.cut_after(number), width)
         return output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -54,6 +55,27 @@ class CnnConfig(PretrainedConfig):
         """Height and width after both poolings, which leave out what does not fill a window."""
         first, second = self.pooling
         return int(self.image_size) // first // second
+
+
+class SmallResNetConfig(PretrainedConfig):
+    """Sizes of a residual network."""
+
+    model_type = "airtune_resnet"
+
+    def __init__(
+        self,
+        image_size: int = 8,
+        num_channels: int = 1,
+        stem_width: int = 8,
+        stem_stride: int = 1,
+        widths: Sequence[int] = (16, 32, 64),
+        blocks: int = 1,
+        **other: Any,
+    ) -> None:
+        super().__init__(**other)
+        self.image_size, self.num_channels = image_size, num_channels
+        self.stem_width, self.stem_stride = stem_width, stem_stride
+        self.widths, self.blocks = list(widths), blocks
 
 
 class Logits(NamedTuple):
@@ -125,6 +147,61 @@ class CnnForImageClassification(_Small):
         return Logits(self.classifier(relu(self.hidden(values.flatten(1)))))
 
 
-for _config, _network in ((MlpConfig, MlpForImageClassification), (CnnConfig, CnnForImageClassification)):
+def _convolution(channels_in: int, channels_out: int, stride: int) -> list[torch.nn.Module]:
+    """Return a 3 x 3 convolution and the normalisation in groups of four channels."""
+    convolution = torch.nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+    return [convolution, torch.nn.GroupNorm(channels_out // 4, channels_out)]
+
+
+class ResidualBlock(torch.nn.Module):
+    """relu(F(x) + shortcut(x)), F two convolutions (He et al., arXiv 1512.03385); the shortcut 1 x 1 where needed."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        first, second = _convolution(channels_in, channels_out, stride), _convolution(channels_out, channels_out, 1)
+        self.residual = torch.nn.Sequential(*first, torch.nn.ReLU(), *second)
+        self.shortcut: torch.nn.Module = torch.nn.Identity()
+        if channels_in != channels_out or stride > 1:
+            self.shortcut = torch.nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return [batch, channels_out, ceil(height / stride), ceil(width / stride)]."""
+        return relu(self.residual(values) + self.shortcut(values))
+
+
+class SmallResNetForImageClassification(_Small):
+    """``stem``, ``blocks.0``, ``blocks.1``, ..., and the ``classifier`` of the mean over pixels."""
+
+    config_class = SmallResNetConfig
+
+    def __init__(self, config: SmallResNetConfig) -> None:
+        super().__init__(config)
+        stem = _convolution(config.num_channels, config.stem_width, config.stem_stride)
+        self.stem = torch.nn.Sequential(*stem, torch.nn.ReLU())
+        self.blocks = torch.nn.ModuleList()
+        for stage, (before, width) in enumerate(pairwise([config.stem_width, *config.widths])):
+            self.blocks.append(ResidualBlock(before, width, 1 if stage == 0 else 2))
+            self.blocks.extend(ResidualBlock(width, width, 1) for _ in range(config.blocks - 1))
+        self.classifier = torch.nn.Linear(config.widths[-1], config.num_labels)
+        self.post_init()
+
+    @property
+    def stack(self) -> list[torch.nn.Module]:
+        """The layers after which the network may be cut: the stem and every block."""
+        return [self.stem, *self.blocks]
+
+    def forward(self, pixel_values: torch.Tensor) -> Logits:
+        """Return logits [batch, classes] of images [batch, channels, height, width]."""
+        values = self.stem(pixel_values)
+        for block in self.blocks:
+            values = block(values)
+        return Logits(self.classifier(values.mean(dim=(2, 3))))
+
+
+for _config, _network in (
+    (MlpConfig, MlpForImageClassification),
+    (CnnConfig, CnnForImageClassification),
+    (SmallResNetConfig, SmallResNetForImageClassification),
+):
     AutoConfig.register(_config.model_type, _config)
     AutoModelForImageClassification.register(_config, _network)

@@ -67,7 +67,13 @@ def test_a_resumed_federation_goes_on_bit_for_bit(settings):
     assert bits(resumed) == bits(state)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+# One of each kind of payload and memory; the others belong to the longer studies.
+QUICK = ("ditto", "fedavg", "fedkseed", "flora", "one_bit_adam", "scaffold", "scallion")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ALGORITHMS.names()]
+)
 def test_carried_and_ideal_payloads_teach_alike(name):
     """Property: what RLC AM carries arrives whole, so the model is that of ideal transport bit for bit."""
     models = []

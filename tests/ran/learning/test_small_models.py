@@ -13,7 +13,7 @@ from channel.errors import UserError
 from ran.learning.adapters import Full
 from ran.learning.algorithms.fedavg import FedAvg
 from ran.learning.models import MODELS
-from ran.learning.small_models import Cnn, Mlp
+from ran.learning.small_models import Cnn, Mlp, ResNet
 from ran.learning.tasks.network import load_base
 from tests.ran.learning.conftest import digits_learner
 
@@ -35,6 +35,9 @@ def built(model, seed=0):
         (Cnn(), 105_766),
         (Cnn(image_size=28), 105_766),
         (Cnn(image_size=32, channels=3), 105_766 + 2 * 9 * 32),
+        (ResNet(), 76_450),
+        (ResNet(image_size=28, channels=3, stem_stride=2), 76_450 + 2 * 9 * 8),
+        (ResNet(stem_width=4, widths=(4,), blocks=2), 9 * 4 + 8 + 2 * 2 * (9 * 4 * 4 + 8) + 4 * 10 + 10),
     ],
 )
 def test_number_of_parameters(model, parameters):
@@ -66,6 +69,29 @@ def test_convolutional_network_pools_to_four_by_four(size, first, second):
     torch.testing.assert_close(network(images).logits, expected)
 
 
+def test_residual_network_adds_what_convolutions_make():
+    """Oracle: torch's own functions in a row: a stem of stride 2, a projected block, and one that keeps its shape."""
+    network, images = (
+        built(ResNet(image_size=9, stem_width=4, stem_stride=2, widths=(8,), blocks=2)),
+        torch.rand(2, 1, 9, 9, generator=torch.Generator()),
+    )
+    w = dict(network.named_parameters())
+
+    def convolved(values, name, norm, stride=1):
+        values = F.conv2d(values, w[f"{name}.weight"], stride=stride, padding=1)
+        return F.group_norm(values, values.shape[1] // 4, w[f"{norm}.weight"], w[f"{norm}.bias"])
+
+    values = convolved(images, "stem.0", "stem.1", stride=2).relu()
+    assert values.shape == (2, 4, 5, 5)
+    for block in ("blocks.0", "blocks.1"):
+        branch = convolved(values, f"{block}.residual.0", f"{block}.residual.1").relu()
+        branch = convolved(branch, f"{block}.residual.3", f"{block}.residual.4")
+        shortcut = F.conv2d(values, w["blocks.0.shortcut.weight"]) if block == "blocks.0" else values
+        values = (branch + shortcut).relu()
+    expected = F.linear(values.mean(dim=(2, 3)), w["classifier.weight"], w["classifier.bias"])
+    torch.testing.assert_close(network(images).logits, expected)
+
+
 @pytest.mark.parametrize("model", [Mlp(), Cnn()])
 def test_drawn_uniformly_from_the_seed(model):
     """Oracle: uniform within 1 / sqrt(fan in): the bound, and the standard deviation bound / sqrt(3) within 5 %."""
@@ -82,7 +108,7 @@ def test_drawn_uniformly_from_the_seed(model):
 
 def test_saved_weights_load_again(tmp_path):
     """Property: save, load by Transformers' own class, and the logits are the same bits."""
-    for model in (Mlp(hidden=(9,)), Cnn(filters=(3, 4), hidden=5, image_size=28)):
+    for model in (Mlp(hidden=(9,)), Cnn(filters=(3, 4), hidden=5, image_size=28), ResNet(widths=(8,))):
         learner = digits_learner(model=model, adapter=Full()) if model.image_size == 8 else None
         network = learner._network.module if learner else built(model)
         network.save_pretrained(tmp_path / model.name)
@@ -106,7 +132,7 @@ def test_images_of_another_size_are_refused():
 
 def test_settings_survive_yaml_and_import_nothing_heavy():
     """Property: dump and validate are inverse; importing the settings imports neither torch nor transformers."""
-    for model in (Mlp(hidden=(3, 4)), Cnn(filters=(2, 3))):
+    for model in (Mlp(hidden=(3, 4)), Cnn(filters=(2, 3)), ResNet(widths=(8, 12))):
         fields = model.model_dump(mode="json")
         assert MODELS.get(fields.pop("name")).model_validate(fields) == model
     code = "import sys, ran.learning.small_models, ran.learning.engines; print({'torch', 'numpy'} & set(sys.modules))"

@@ -84,7 +84,7 @@ def split(
     slice_of = np.empty_like(owner)
     chosen = np.arange(3)[None]
     rate = np.full((1, 3, 4), 100.0, np.float32)
-    shares = np.array([0.25, 0.25, 0.5])
+    shares = np.array([[[0.25, 0.25, 0.5]]])
     split_groups(
         slot, np.zeros((1, 3), np.int32), np.array([backlog]), chosen, np.array([[wanted]]), rate, owner, shares,
         credit, slice_of,
@@ -108,3 +108,18 @@ def test_credits_by_hand():
         assert groups == [0, -1, -1, -1]
     assert credits == [39.0, 0.0, 0.0]
     assert split(0, credit, [0, much, 0], [False, True, False]) == ([1, 1, 1, 1], [0.0, 0.0, 0.0])
+
+
+def test_shares_may_change_by_replica_cell_and_time():
+    """Property: from the moment of a change every cell of every replica divides by its own shares, within 2 %."""
+    slices = {"learning": Slice(share=0.5), "traffic": Slice(share=0.5)}
+    small = small_world(cells=2, ues_per_cell=4, slices=slices, pattern="D", isolation_db=25, seeds=(1, 2))
+    small.downlink.bearer["enqueued"][:] = 1 << 40
+    wanted = np.array([[0.2, 0.6], [0.0, 0.9]])
+    small.downlink.share[..., 0], small.downlink.share[..., 1] = wanted, 1 - wanted
+    for slot in range(600):
+        run_slot(small.plan, slot, small.air, small.downlink, None)
+    prbs = small.downlink.tally["prb_slots"]
+    for replica, cell in np.ndindex(2, 2):
+        used = prbs[replica][small.serving_cell[replica] == cell].sum(axis=0)
+        assert used[0] / used.sum() == pytest.approx(wanted[replica, cell], abs=0.02)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from ran.learning.flops import forward_flops
-from ran.learning.gkt import Networks
-from ran.learning.gkt.networks import EdgeNetwork, large_network, server_network
+from ran.learning.gkt.networks import EdgeNetwork, ServerNetwork
+from ran.learning.small_models import ResNet
+from ran.learning.tasks.network import load_base
 
 
 def convolution(channels_in, channels_out, size):
@@ -40,8 +41,9 @@ def test_device_flops_and_parameters(pixels, stride):
 
     Published for ResNet-8 beside ResNet-56 and -110: 9 to 17 times and 54 to 105 times.
     """
-    networks, images = Networks(stem_stride=stride), torch.zeros(1, 1, pixels, pixels)
-    edge, server, large = EdgeNetwork(networks, 1, 10), server_network(networks, 10), large_network(networks, 1, 10)
+    model, images = ResNet(image_size=pixels, stem_stride=stride), torch.zeros(1, 1, pixels, pixels)
+    large = load_base(model, "image_classification", tuple("0123456789"))
+    edge, server = EdgeNetwork(large, 10), ServerNetwork(large)
     full, half, quarter = pixels // stride, -(-pixels // stride // 2), -(-pixels // stride // 4)
     stem = convolution(1, 8, full)
     of_edge = total(stem, block(8, 8, half, 2), classifier(8))
@@ -51,9 +53,23 @@ def test_device_flops_and_parameters(pixels, stride):
     assert features.shape == (1, 8, full, full)
     for module, inputs, expected in (
         (edge, {"images": images}, of_edge),
-        (server, {"input": features.detach()}, of_server),
-        (large, {"input": images}, of_large),
+        (server, {"features": features.detach()}, of_server),
+        (large, {"pixel_values": images}, of_large),
     ):
         assert (forward_flops(module, inputs), parameters(module)) == (2 * expected[0], expected[1])
     assert 28 < of_large[0] / of_edge[0] < 32
     assert 53 < of_large[1] / of_edge[1] < 54
+
+
+def test_parts_make_the_whole():
+    """Oracle: the large network's own logits; the parts share its parameters, and blocks may be several a stage."""
+    model, images = ResNet(widths=(8, 12), blocks=2), torch.rand(3, 1, 8, 8, generator=torch.Generator())
+    large = load_base(model, "image_classification", tuple("0123456789"))
+    edge, server = EdgeNetwork(large, 10), ServerNetwork(large)
+    features, logits = edge(images)
+    torch.testing.assert_close(server(features), large(images).logits)
+    torch.testing.assert_close(edge.classify(features), logits)
+    assert {id(each) for each in (*edge.stem.parameters(), *server.parameters())} == {
+        id(each) for each in large.parameters()
+    }
+    assert len(large.blocks) == 4

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification, GPT2Config, 
 from channel.seeding import stream
 from ran.learning.adapters import Adapter, Full, Lora
 from ran.learning.models import GlyphVit, HuggingFace
-from ran.learning.small_models import Cnn, Mlp
+from ran.learning.small_models import Cnn, Mlp, ResNet
 from ran.learning.split.cut import Cut
 from ran.learning.split.draws import Draws
 from ran.learning.split.exchange import Batch, Errors, exchange, run_exchange
@@ -68,7 +68,12 @@ def cnn(dropout: float):
     return small(Cnn(filters=(4, 6), hidden=9))
 
 
-KINDS = {"bert": bert, "gpt2": gpt2, "vit": vit, "mlp": mlp, "cnn": cnn}
+def resnet(dropout: float):
+    assert not dropout
+    return small(ResNet(stem_width=4, widths=(4, 8)))
+
+
+KINDS = {"bert": bert, "gpt2": gpt2, "vit": vit, "mlp": mlp, "cnn": cnn, "resnet": resnet}
 
 
 @dataclass(frozen=True)

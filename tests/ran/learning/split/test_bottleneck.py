@@ -35,10 +35,10 @@ def test_a_bottleneck_as_wide_as_the_network_changes_nothing():
             if name in wanted and leaf.grad is not None:
                 torch.testing.assert_close(leaf.grad, wanted[name], atol=1e-5, rtol=1e-3)
     assert {name for name in parties["ue"].leaves if "bottleneck" in name} == {
-        "bottleneck.0.encoder", "bottleneck.1.decoder", "bottleneck.1.bias.16",
+        "bottleneck.1.encoder", "bottleneck.2.decoder", "bottleneck.2.bias.16",
     }  # fmt: skip
     assert {name for name in parties["gnb"].leaves if "bottleneck" in name} == {
-        "bottleneck.0.decoder", "bottleneck.0.bias.16", "bottleneck.1.encoder",
+        "bottleneck.1.decoder", "bottleneck.1.bias.16", "bottleneck.2.encoder",
     }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def test_minilm_gradients_are_those_of_the_whole_network(cut, minilm_folder):
     assert {message.payload.value_bytes for message in messages} == {4 * 8 * 384 * 4}
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "resnet"])
 @pytest.mark.parametrize("cut", [Cut(), Cut(shape="u_shaped", after=(1, 2)), Cut(shape="three_way", after=(1, 2))])
 def test_small_networks_are_cut_too(kind, cut):
     """Oracle: backward of the uncut perceptron and convolutional network."""

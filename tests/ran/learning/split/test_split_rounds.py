@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from ran.learning.federation import FederationState
 from ran.learning.participation import Everyone
 from ran.learning.round import run_round
-from ran.learning.split.party import Party
+from ran.learning.split.party import Party, _Graph
 from ran.learning.split.training import run_split_round
 from ran.learning.uplink import flat
 from scenarios.load import load
@@ -20,7 +21,7 @@ from scenarios.run import build_federation
 SMALL = (
     "channel=free_space", "learning.algorithm={name: fedavg, local_steps: 3}", "ues.count=3", "learning.central=skip",
 )  # fmt: skip
-METHODS = ("sequential", "splitfed_v1", "splitfed_v2", "parallel")
+METHODS = ("sequential", "splitfed_v1", "splitfed_v2", "parallel", "asynchronous")
 CUTS = {
     "two_way": "{shape: two_way, after: [2]}",
     "u_shaped": "{shape: u_shaped, after: [1, 3]}",
@@ -61,7 +62,8 @@ def test_copies_of_the_server_side_are_fedavg(cut):
 def test_one_ue_alone_trains_as_if_nothing_were_cut(method):
     """Oracle: FedAvg with that one UE, which is central training of its data; every method is the same with one."""
     expected = values(after(2, "ues.count=1")[1])
-    np.testing.assert_allclose(values(after(2, "ues.count=1", split(method))[1]), expected, atol=1e-5)
+    rule = "asynchronous: {cycles: 1}"
+    np.testing.assert_allclose(values(after(2, "ues.count=1", split(method, more=rule))[1]), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["splitfed_v1", "parallel"])
@@ -145,8 +147,9 @@ def test_a_ue_that_vanishes_leaves_no_graph_and_ends_no_round(monkeypatch):
 
     monkeypatch.setattr(Party, "forward", noted)
     monkeypatch.setattr(Everyone, "drops", lambda self, candidates, ready_s: set(ready_s) & {1})
-    for method in ("splitfed_v1", "splitfed_v2", "parallel", "sequential"):
-        federation, state, [result] = after(1, split(method))
+    for method in METHODS:
+        once = "asynchronous: {max_staleness: 0, cycles: 1}"
+        federation, state, [result] = after(1, split(method, more=once))
         gc.collect()
         assert len(alive) > 3
         assert not [ref for ref in alive if ref() is not None]
@@ -161,8 +164,13 @@ def test_a_ue_that_vanishes_leaves_no_graph_and_ends_no_round(monkeypatch):
         split("splitfed_v2", more="data: {activations: {name: top_k, density: 0.1}, gradients: int8}, ahead: 1"),
         split(more="ue_side: frozen"),
         split("parallel", CUTS["three_way"], "data: {bottleneck: {size: 16}}"),
+        split(
+            "asynchronous",
+            more="data: {activations: {name: top_k, density: 0.1}, gradients: int8}, ahead: 1, "
+            "privacy_probe: {samples: 40, attack: {epochs: 1, width: 8}}",
+        ),
     ],
-    ids=["top_k remembers", "features are kept", "bottlenecks"],
+    ids=["top_k remembers", "features are kept", "bottlenecks", "each at its own pace"],
 )
 def test_a_resumed_run_goes_on_bit_for_bit(settings):
     """Oracle: the uninterrupted one: rows, model and memories after three rounds, resumed after one."""
@@ -182,4 +190,59 @@ def test_a_resumed_run_goes_on_bit_for_bit(settings):
         assert repr(result.record) == repr(wanted.record)
         assert repr(result.ues) == repr(wanted.ues)
         assert repr(result.events) == repr(wanted.events)
+        assert repr((result.batches, result.timeline)) == repr((wanted.batches, wanted.timeline))
     assert bits(resumed) == bits(state)
+
+
+DROPS = {
+    "sequential": split("sequential"),
+    "splitfed_v1": split("splitfed_v1", more="ahead: 2"),
+    "splitfed_v2": split("splitfed_v2", CUTS["three_way"], "ahead: 2"),
+    "u_shaped": split("splitfed_v2", CUTS["u_shaped"], "ahead: 1"),
+    "parallel": split("parallel", CUTS["three_way"]),
+    "asynchronous": split("asynchronous", CUTS["three_way"], "ahead: 2, asynchronous: {cycles: 1}"),
+}
+
+
+def held_here():
+    """Return how many tensors and graphs this process holds, and its resident bytes."""
+    import torch
+
+    gc.collect()
+    kinds = [type(each) for each in gc.get_objects()]
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return sum(issubclass(kind, torch.Tensor) for kind in kinds), sum(kind is _Graph for kind in kinds), 4096 * pages
+
+
+@pytest.mark.parametrize("settings", DROPS.values(), ids=DROPS.keys())
+def test_two_hundred_drops_leave_nothing(settings, monkeypatch):
+    """Oracle: tensors and graphs in the process, and its memory: after 200 drops as after 30; one graph has 150 kB."""
+    monkeypatch.setattr(Everyone, "drops", lambda self, candidates, ready_s: set(ready_s) - {candidates.round % 11})
+    small = (
+        "ues.count=11", "learning.transport=ideal", "learning.model={name: mlp, hidden: [200, 200, 200]}",
+        "learning.adapter=full", "learning.algorithm={name: fedavg, local_steps: 2, batch_size: 64}",
+    )  # fmt: skip
+    federation = federation_of(settings, *small)
+    state, held, drops = FederationState.start(federation), [], 0
+    parties, at_servers, made, close = [], [], Party.of, Party.drop
+
+    def noted(self, key):
+        if self.node != "ue" and any(place[0] == key for place in self.in_flight):
+            at_servers.append(self.node)
+        close(self, key)
+
+    monkeypatch.setattr(Party, "of", staticmethod(lambda *each: parties.append(made(*each)) or parties[-1]))
+    monkeypatch.setattr(Party, "drop", noted)
+    for number in range(20):
+        record = run_split_round(federation, state).record
+        assert (record.vanished, record.participants >= 1) == (10, True)
+        drops += record.vanished
+        assert not [party.in_flight for party in parties if party.in_flight], "while the round's parties live"
+        parties.clear()
+        if number in (2, 19):
+            held.append((held_here(), len(state.arrays())))
+    assert drops == 200
+    assert len(at_servers) >= (200 if "u_shaped" in settings else 0)
+    ((tensors, graphs, before), arrays), ((tensors_after, graphs_after, after_), arrays_after) = held
+    assert (tensors_after, graphs, graphs_after, arrays_after) == (tensors, 0, 0, arrays)
+    assert after_ - before < 170 * 150e3 / 3

@@ -44,7 +44,7 @@ def test_a_cut_has_as_many_places_as_its_shape():
             Cut.model_validate(fields)
 
 
-@pytest.mark.parametrize("kind", ["bert", "vit", "mlp", "cnn"])
+@pytest.mark.parametrize("kind", ["bert", "vit", "mlp", "cnn", "resnet"])
 def test_every_parameter_has_one_owner(kind):
     """Oracle: names written by the checkpoint: embeddings first, head last, and nothing twice."""
     given = whole(kind)

@@ -1,4 +1,4 @@
-"""Steps per second of the environments, beside mobile-env's where that is installed.
+"""Steps per second of the environments and of PPO in them, beside mobile-env's where that is installed.
 
 One thread. A batched step is everything: the problem, observation, reward, masks and automatic reset. Actions are
 random; times are the thread's own, so that whatever else the machine does counts for nobody.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from agents.batched import BatchedEnv
 from agents.envs import ENVIRONMENTS
+from agents.ppo import Settings, Trainer
 from agents.single import SingleEnv
 from scenarios.bench.bench import Measurement
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import gymnasium
 
 BATCHES = (1024, 4096)
+_TRAINED = ("air_comp_power", "round_allocation", "handover")
 _BATCHED_STEPS, _PLAIN_STEPS, _PEER_STEPS, _REPEATS = 50, 2000, 100, 3
 
 
@@ -35,6 +38,21 @@ def measure() -> Iterator[Measurement]:
         for batch in BATCHES:
             rate = _per_s(_stepped(BatchedEnv(name, batch)), batch, _BATCHED_STEPS)
             yield _measurement(f"{name}, batch of {batch}", rate, beside)
+    for name in _TRAINED:
+        yield _measurement(f"PPO on {name}, batch of {BATCHES[0]}, updates included", _trained_per_s(name), None)
+
+
+def _trained_per_s(name: str) -> float:
+    """Return environment steps per second of training by ``agents.ppo`` with the environment's own settings."""
+    env = BatchedEnv(name, BATCHES[0])
+    suited: dict[str, Any] = dict(env.environment.training)
+    settings = replace(Settings(total_steps=10**9), **suited)
+    updates, rates = Trainer(env, settings).updates(), []
+    for _ in range(_REPEATS + 1):
+        start_s = time.thread_time()
+        next(updates)
+        rates.append(settings.rollout * env.num_envs / (time.thread_time() - start_s))
+    return statistics.median(rates[1:])
 
 
 def _measurement(name: str, rate: float, peer: float | None) -> Measurement:

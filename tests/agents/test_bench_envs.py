@@ -6,19 +6,22 @@ import time
 
 import pytest
 
-from agents import bench
+from agents import bench_envs as bench
 from agents.envs import ENVIRONMENTS
 
 
 def test_every_environment_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Property: a plain and a batched rate for each; a peer's rate beside Handover's alone."""
     monkeypatch.setattr(bench, "BATCHES", (4,))
+    monkeypatch.setattr(bench, "_TRAINED", ("air_comp_power",))
     for steps in ("_BATCHED_STEPS", "_PLAIN_STEPS", "_PEER_STEPS"):
         monkeypatch.setattr(bench, steps, 5)
     monkeypatch.setattr(bench, "find_spec", lambda _: object())
     monkeypatch.setattr(bench, "_peer", lambda: lambda: time.sleep(0))
     found = {each.name: each for each in bench.measure()}
-    assert set(found) == {f"{name}, {form}" for name in ENVIRONMENTS.names() for form in ("plain", "batch of 4")}
+    trained = {f"PPO on {name}, batch of 4, updates included" for name in bench._TRAINED}
+    forms = {f"{name}, {form}" for name in ENVIRONMENTS.names() for form in ("plain", "batch of 4")}
+    assert set(found) == forms | trained
     assert all(each.value > 0 for each in found.values())
     assert [name.split(",")[0] for name, each in found.items() if each.speedup] == ["handover"] * 2
 

@@ -1,0 +1,1 @@
+"""Rounds of federated learning as environments know them: what they learn, take and cost."""
