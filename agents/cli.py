@@ -122,9 +122,9 @@ def train_precoder(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder  [default: runs/precoder-CONFIG]")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="go on with an interrupted training")] = None,
 ) -> None:
-    """Train a precoding network without labels, on sum rates over mixed sizes.
+    """Train a precoding network.
 
-    Leaves checkpoints, the rate over RZF's as progress.csv, and the weights.
+    Without labels, on sum rates over mixed sizes. Leaves checkpoints, the rate over RZF's as progress.csv, and the weights.
     """
     from agents.gnn.training import PrecoderTraining
     from agents.training_screen import followed_precoder

@@ -31,7 +31,7 @@ def test_generalisation_leaves_a_table_and_a_figure(monkeypatch, tmp_path):
     monkeypatch.setattr(bench_generalisation, "SIZES", (4, 9))
     monkeypatch.setattr(bench_generalisation, "_STEPS", 2)
     bench_generalisation.compare(lambda line: None, tmp_path)
-    rows = list(csv.reader((tmp_path / "generalisation.csv").open()))
+    rows = list(csv.reader((tmp_path / "generalisation.csv").read_text().splitlines()))
     assert [row[0] for row in rows[1:]] == ["RZF", *bench_generalisation.RIVALS]
     h = rayleigh(100, 9, 9, stream(0, "generalisation", 9))
     rate = {each: sum_rate(h, each.precode(h, 1.0, 10.0), 1.0).mean() for each in (RZF(), WMMSE())}
