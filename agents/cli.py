@@ -124,7 +124,7 @@ def train_precoder(
 ) -> None:
     """Train a precoding network.
 
-    Without labels, on sum rates over mixed sizes. Leaves checkpoints, the rate over RZF's as progress.csv, and the weights.
+    Without labels, on sum rates over mixed sizes. Leaves checkpoints, progress.csv (the rate over RZF's) and weights.
     """
     from agents.gnn.training import PrecoderTraining
     from agents.training_screen import followed_precoder

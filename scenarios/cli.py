@@ -96,7 +96,7 @@ def network(
     overrides: Overrides = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")] = False,
 ) -> None:
-    """Run only the radio network of a scenario, with its traffic.
+    """Run the radio network of a scenario alone.
 
     Channel, MAC, mobility and traffic.flows; a full buffer for every UE where the scenario has none. Prints spectral
     efficiency, delay, block errors, load and energy; Ctrl-C ends the measurement early.
