@@ -12,6 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from agents.batched import BatchedEnv, made
 from agents.envs import ENVIRONMENTS
@@ -181,3 +182,14 @@ def test_yaml_round_trip(name: str) -> None:
     environment = made(name, {})
     parameters = {key: value for key, value in environment.model_dump(mode="json").items() if key != "name"}
     assert ENVIRONMENTS.get(name).model_validate(parameters) == environment
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_misspelt_parameter_is_refused(name: str) -> None:
+    """Property: no form swallows a parameter that the environment does not have."""
+    forms = [lambda: make_vec(name, 2, stepz=3), lambda: gymnasium.make(gymnasium_id(name), stepz=3)]
+    if name in MULTI:
+        forms.append(lambda: make_parallel(name, stepz=3))
+    for form in forms:
+        with pytest.raises(ValidationError, match="stepz"):
+            form()
