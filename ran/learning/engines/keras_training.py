@@ -101,7 +101,7 @@ def optimizer(keras: Any, algorithm: Algorithm) -> Any:
 
 def gradient_of(model: Any) -> Callable[[Any, Any], tuple[Any, list[Any]]]:
     """Return a compiled function of images and labels: mean cross-entropy, and its gradient by variable."""
-    import tensorflow as tf  # type: ignore[import-untyped, import-not-found]
+    import tensorflow as tf
 
     images = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
 

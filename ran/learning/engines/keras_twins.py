@@ -21,14 +21,14 @@ def import_keras(threads: int) -> Any:
     TensorFlow takes its thread counts once per process: those of the first caller. Raises UserError on another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf  # type: ignore[import-untyped, import-not-found]
+    import tensorflow as tf
 
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         pass  # TensorFlow is already at work in this process.
-    import keras  # type: ignore[import-untyped, import-not-found]
+    import keras
 
     if keras.config.backend() != "tensorflow":
         raise UserError(
