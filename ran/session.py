@@ -243,6 +243,7 @@ class SlotSession(Session):
             # Everything earlier has ended, so the byte counters may start again at an SDU boundary.
             row["enqueued"], row["sent"], row["delivered"], row["lost"] = flow.size, 0, 0, 0
             row["head_s"], row["deadline_s"] = transfer.release_s, transfer.deadline_s
+            row["backoff_db"], row["share"] = transfer.backoff_db, transfer.share
             self._active[flow.key] = flow
 
     def _receive_all(self, report: StepReport) -> None:
@@ -293,7 +294,7 @@ class SlotSession(Session):
         link, ue = self._state.link(key[0]), key[1]
         row = link.bearer[0, ue, LEARNING_SLICE]
         row["enqueued"], row["sent"], row["delivered"], row["lost"] = 0, 0, 0, 0
-        row["head_s"], row["deadline_s"] = np.nan, np.inf
+        row["head_s"], row["deadline_s"], row["backoff_db"], row["share"] = np.nan, np.inf, 0.0, 0.0
         count = int(link.ue["nack_count"][0, ue])
         kept = link.nack[0, ue, :count][link.nack[0, ue, :count]["bearer"] != LEARNING_SLICE]
         link.nack[0, ue, : len(kept)] = kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,7 +113,7 @@ class SlotScheduling(Environment):
 
     def observed(self) -> tuple[Field, ...]:
         """Return what a scheduler knows."""
-        return tuple(Field(**asdict(block)) for block in self.layout.blocks())
+        return self.layout.blocks()
 
     def acted(self) -> tuple[Choice, ...]:
         """Return who gets each part of each cell's band."""

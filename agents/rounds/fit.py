@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from agents.rounds.curve import LearningCurve
-from agents.rounds.levels import LEVELS
+from ran.learning.participation.levels import LEVELS
 from agents.rounds.real import PARTITIONS, initial, shared_out, train_round
 from channel.seeding import stream
 

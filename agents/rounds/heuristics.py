@@ -10,7 +10,7 @@ import numpy as np
 from agents.rounds.air import shannon
 from agents.rounds.levels import payload_bits
 from agents.rounds.oracle import Oracle
-from agents.rounds.round_kernels import carry_out
+from ran.learning.participation.round_kernels import carry_out
 from agents.rules import Random
 
 if TYPE_CHECKING:

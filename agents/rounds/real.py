@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.rounds.levels import LEVELS
+from ran.learning.participation.levels import LEVELS
 from channel.seeding import stream
 
 if TYPE_CHECKING:

@@ -13,11 +13,14 @@ from pydantic import Field
 from channel.component import Component
 from channel.registry import Registry
 from channel.seeding import stream
+from ran.learning.participation.allotment import Allotment
 from ran.learning.participation.availability import AVAILABILITIES, Always, Availability, Presence
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ran.learning.participation.sight import Sight
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Candidates:
             float64 [num_ues]; asked for only by rules that use it, for it costs a look at the channel.
         round: rounds done.
         clock_s: virtual time.
+        sight: returns what a policy sees of UEs and network, and knows of both; asked for only by rules that use it.
         seed: of the run; a rule draws from ``stream(seed, "participation", round)``.
         exhausted: UEs that cannot take part any more, such as those with an empty battery.
         draw: numbers the choice where there are several between two server steps; None: ``round`` does.
@@ -39,6 +43,7 @@ class Candidates:
     num_samples: Sequence[int]
     history: NDArray[Any]
     rate_bit_s: Callable[[], NDArray[np.float64]]
+    sight: Callable[[], Sight]
     round: int
     clock_s: float
     seed: int
@@ -87,6 +92,10 @@ class Participation(Component):
     @abstractmethod
     def choose(self, candidates: Candidates, present: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the chosen among the UEs ``present`` (ascending, at least one), each once, in any order."""
+
+    def allot(self, candidates: Candidates) -> Allotment:
+        """Return who takes part, and with what; by default with all that they have."""
+        return Allotment(self.select(candidates))
 
     def select(self, candidates: Candidates) -> list[int]:
         """Return the indices of the chosen UEs, ascending, each once; may be empty."""

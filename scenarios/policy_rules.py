@@ -1,0 +1,71 @@
+"""Whether trained policies fit the rest of a scenario: sizes, and parts that would not do what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from channel.errors import UserError
+from ran.learning.compression import compression_problems
+from ran.learning.participation import Policy as Participants
+from ran.learning.participation.levels import LEVELS
+from ran.mac import Policy as Grants
+from ran.mac import Shares
+from ran.numerology import Numerology
+
+if TYPE_CHECKING:
+    from scenarios.schema import Scenario
+
+_WHOLE = {"schedule": "synchronous", "transport": "digital"}
+_LEARNING = "learning"
+
+
+def broken_policies(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield where a policy was trained for something else than this; files that are none are found before."""
+    yield from _grants(scenario)
+    if isinstance(scenario.learning.participation, Participants):
+        for text in _participants(scenario):
+            yield (_LEARNING, "participation"), text
+
+
+def _grants(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    radio, mac = scenario.radio, scenario.mac
+    try:
+        grid = Numerology.of(
+            radio.carrier_hz, radio.bandwidth_hz, radio.subcarrier_spacing_hz, radio.tdd_pattern, duplex=radio.duplex,
+            rbg_configuration=radio.rbg_configuration,
+        )  # fmt: skip
+    except UserError:
+        return  # reported elsewhere
+    size = scenario.ues.count, scenario.sites.layout.num_cells, grid.num_rbgs
+    own = [(("mac", "slices", name, "scheduler"), part.scheduler) for name, part in mac.slices.items()]
+    for where, scheduler in [(("mac", "scheduler"), mac.scheduler), *own]:
+        if isinstance(scheduler, Grants) and not scheduler.problems() and (text := scheduler.network_problem(*size)):
+            yield (*where, "path"), text
+
+
+def _participants(scenario: Scenario) -> Iterator[str]:
+    """Yield what takes from an allocation what the policy has decided."""
+    learning, mac = scenario.learning, scenario.mac
+    for section, plain in _WHOLE.items():
+        if (name := getattr(learning, section).name) != plain:
+            yield f"policy allots rounds over the network, not {name}; set learning.{section} to {plain}"
+    for section in ("split", "gkt"):
+        if getattr(learning, section) is not None:
+            yield f"policy allots clocks and compressors to updates of whole models; leave out learning.{section}"
+    if learning.compression.uplink.name != "none":
+        yield "policy chooses the compressor in every round; set learning.compression.uplink to none"
+    if learning.privacy.client_level or learning.privacy.secure_aggregation:
+        yield "policy chooses whose updates are seen and compresses them; leave out learning.privacy"
+    part = mac.slices.get(_LEARNING)
+    if part is not None:
+        if (part.rlc_mode or scenario.traffic.rlc.mode) == "um":
+            yield "policy compresses updates, of no use with a gap; set the learning slice's rlc_mode to am"
+        if not isinstance(part.scheduler or mac.scheduler, Shares):
+            yield "policy shares the band out among updates; set mac.scheduler, or the learning slice's, to shares"
+    for level in LEVELS:
+        tried = learning.compression.model_copy(update={"uplink": level.compressor})
+        if problems := compression_problems(tried, learning.algorithm, learning.transport):
+            own = learning.algorithm.name
+            yield f"policy chooses {level.compressor.name} at times, and with {own} {problems[0].partition(': ')[2]}"
+            return
