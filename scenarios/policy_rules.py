@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from channel.component import Component
 from channel.errors import UserError
+from ran.learning.adaptation.observed import AFTER, COMPRESSORS, LEAST_FREE, WIDTHS
+from ran.learning.adaptation.policy import Policy as Cuts
 from ran.learning.compression import compression_problems
 from ran.learning.participation import Policy as Participants
 from ran.learning.participation.levels import LEVELS
@@ -14,6 +17,8 @@ from ran.mac import Shares
 from ran.numerology import Numerology
 
 if TYPE_CHECKING:
+    from ran.learning.split.adaptive import AdaptiveSplit
+    from ran.learning.split.settings import SplitLearning
     from scenarios.schema import Scenario
 
 _WHOLE = {"schedule": "synchronous", "transport": "digital"}
@@ -26,6 +31,11 @@ def broken_policies(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...],
     if isinstance(scenario.learning.participation, Participants):
         for text in _participants(scenario):
             yield (_LEARNING, "participation"), text
+    split = scenario.learning.split
+    if split is not None and split.adaptation is not None and isinstance(split.adaptation.rule, Cuts):
+        where = (_LEARNING, "split", "adaptation")
+        for field, text in _cuts(scenario, split, split.adaptation, split.adaptation.rule):
+            yield (*where, field), text
 
 
 def _grants(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -69,3 +79,46 @@ def _participants(scenario: Scenario) -> Iterator[str]:
             own = learning.algorithm.name
             yield f"policy chooses {level.compressor.name} at times, and with {own} {problems[0].partition(': ')[2]}"
             return
+
+
+def _cuts(
+    scenario: Scenario, split: SplitLearning, chosen: AdaptiveSplit, rule: Cuts
+) -> Iterator[tuple[str, str]]:
+    """Yield what the policy has not learnt to choose from, or not for so many."""
+    if rule.problems():
+        return
+    own, learning = rule.trained_in(), scenario.learning
+    for field, known, has in (
+        ("cuts", list(AFTER), list(chosen.cuts)), ("widths", list(WIDTHS), list(chosen.widths)),
+        ("quantisers", list(COMPRESSORS), list(chosen.quantisers)),
+    ):  # fmt: skip
+        if has != known:
+            yield field, f"the policy has learnt to choose from {_listed(known)}, in this order; set it to that"
+    cohort = learning.participation.cohort(scenario.ues.count)
+    if cohort > own["ues"]:
+        yield "rule", (
+            f"the policy was trained for {own['ues']} UEs at most, and {cohort} take part; set learning.participation "
+            f"to uniform with count {own['ues']}, or train with `--set ues={cohort}`"
+        )
+    if learning.model.name != "glyph_vit":
+        yield "rule", f"the policy knows the costs of glyph_vit, not of {learning.model.name}; set learning.model to it"
+    if split.method == "sequential":
+        yield "rule", "the policy shares band and server out among UEs at work together; set method to splitfed_v1"
+    most = float(own["server_flops_per_s"])
+    if not LEAST_FREE * most <= split.gnb.flop_s <= most:
+        yield "rule", (
+            f"the policy was trained with a server of {LEAST_FREE * most:g} to {most:g} FLOP/s, not "
+            f"{split.gnb.flop_s:g}; set learning.split.gnb.flop_s within, or train with `--set server_flops_per_s=...`"
+        )
+
+
+def _listed(known: Sequence[object]) -> str:
+    """Return a list as YAML has it."""
+    return f"[{', '.join(_written(each) for each in known)}]"
+
+
+def _written(each: object) -> str:
+    if not isinstance(each, Component):
+        return f"{each:g}" if isinstance(each, float) else str(each)
+    own = {"name": each.name, **each.model_dump(exclude_defaults=True)}
+    return each.name if len(own) == 1 else f"{{{', '.join(f'{name}: {value}' for name, value in own.items())}}}"

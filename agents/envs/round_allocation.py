@@ -259,6 +259,10 @@ class RoundAllocation(Environment):
             )  # fmt: skip
         return state.accuracy - before
 
+    def in_scenario(self, policy: str) -> str:
+        """Return the command that runs rounds as the policy allots them."""
+        return f"airtune run mixed_devices --set 'learning.participation={{name: policy, path: {policy}}}'"
+
     def rules(self) -> dict[str, Rule]:
         """Return classical ways to choose participants, and a plan made with all fades known."""
         from agents.rounds.heuristics import baselines

@@ -230,6 +230,11 @@ class SlotScheduling(Environment):
         best = np.where(here[..., None], group[:, None], 0.0).max(axis=2).sum(axis=2) * plan.streams
         return np.concatenate([group.sum(axis=2), best], axis=1)
 
+    def in_scenario(self, policy: str) -> str:
+        """Return the command that runs the scenario with the policy as its scheduler."""
+        changes = [*self.overrides, f"mac.scheduler={{name: policy, path: {policy}}}"]
+        return " ".join([f"airtune run {self.scenario}", *(f"--set '{text}'" for text in changes)])
+
     def rules(self) -> dict[str, Rule]:
         """Return random grants, the project's own schedulers, and a bound."""
         return {"random": Random(), **{name: Scheduled(name) for name in _BASELINES}, "bound": Bound()}
