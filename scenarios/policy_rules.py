@@ -81,9 +81,7 @@ def _participants(scenario: Scenario) -> Iterator[str]:
             return
 
 
-def _cuts(
-    scenario: Scenario, split: SplitLearning, chosen: AdaptiveSplit, rule: Cuts
-) -> Iterator[tuple[str, str]]:
+def _cuts(scenario: Scenario, split: SplitLearning, chosen: AdaptiveSplit, rule: Cuts) -> Iterator[tuple[str, str]]:
     """Yield what the policy has not learnt to choose from, or not for so many."""
     if rule.problems():
         return
@@ -96,20 +94,17 @@ def _cuts(
             yield field, f"the policy has learnt to choose from {_listed(known)}, in this order; set it to that"
     cohort = learning.participation.cohort(scenario.ues.count)
     if cohort > own["ues"]:
-        yield "rule", (
-            f"the policy was trained for {own['ues']} UEs at most, and {cohort} take part; set learning.participation "
-            f"to uniform with count {own['ues']}, or train with `--set ues={cohort}`"
-        )
+        text = f"the policy was trained for {own['ues']} UEs at most, and {cohort} take part"
+        yield "rule", f"{text}; set ues.count to {own['ues']} or less, or train with `--set ues={cohort}`"
     if learning.model.name != "glyph_vit":
         yield "rule", f"the policy knows the costs of glyph_vit, not of {learning.model.name}; set learning.model to it"
     if split.method == "sequential":
         yield "rule", "the policy shares band and server out among UEs at work together; set method to splitfed_v1"
     most = float(own["server_flops_per_s"])
     if not LEAST_FREE * most <= split.gnb.flop_s <= most:
-        yield "rule", (
-            f"the policy was trained with a server of {LEAST_FREE * most:g} to {most:g} FLOP/s, not "
-            f"{split.gnb.flop_s:g}; set learning.split.gnb.flop_s within, or train with `--set server_flops_per_s=...`"
-        )
+        text = f"the policy was trained with a server of {LEAST_FREE * most:g} to {most:g} FLOP/s, not "
+        text += f"{split.gnb.flop_s:g}; set learning.split.gnb.flop_s within, or train with "
+        yield "rule", text + "`--set server_flops_per_s=...`"
 
 
 def _listed(known: Sequence[object]) -> str:

@@ -16,11 +16,11 @@ from agents.rounds.air import shannon
 from agents.rounds.curve import CHANCE, CURVE
 from agents.rounds.levels import FLOPS_PER_SAMPLE, LOCAL_EPOCHS, payload_bits
 from agents.rounds.real import PARTITIONS, initial, shared_out, train_round
-from ran.learning.participation.round_kernels import carry_out
 from channel.quantities import BandwidthHz, PowerDbm
 from channel.units import dbm_to_watt
 from ran.learning.participation.levels import LEVELS
 from ran.learning.participation.observed import RoundLayout, RoundSeen
+from ran.learning.participation.round_kernels import carry_out
 from ran.nodes import DeviceShare
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class RoundAllocation(Environment):
         )  # fmt: skip
         late_s = self.round_deadline_s
         arrived = chosen & (state.compute_s + state.send_s <= late_s)
-        joules = joules * done.clock ** 2 * np.minimum(1.0, late_s / np.maximum(state.compute_s, 1e-12))
+        joules = joules * done.clock**2 * np.minimum(1.0, late_s / np.maximum(state.compute_s, 1e-12))
         state.compute_s = np.minimum(state.compute_s, late_s)
         state.send_s = np.minimum(state.send_s, late_s - state.compute_s)
         latency = np.minimum(latency, late_s)

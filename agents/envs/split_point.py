@@ -13,11 +13,11 @@ from agents.environment import ENVIRONMENTS, Environment, Outcome, Rule, State
 from agents.fields import Choice, Field, Term
 from agents.radio import places
 from agents.rounds.air import shannon
-from agents.splitting.choices import AFTER, QUANTISERS, WIDTHS, glyph_menu
+from agents.splitting.choices import QUANTISERS, glyph_menu
 from agents.splitting.split_kernels import joint_costs
 from channel.quantities import BandwidthHz, PowerDbm
 from channel.units import dbm_to_watt
-from ran.learning.adaptation.observed import LEAST_FREE, SIZES, SplitLayout, SplitSeen
+from ran.learning.adaptation.observed import AFTER, LEAST_FREE, SIZES, WIDTHS, SplitLayout, SplitSeen
 from ran.nodes import DeviceShare
 
 if TYPE_CHECKING:

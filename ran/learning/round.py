@@ -176,7 +176,12 @@ def _train(
     updates = federation.learner.train_many(ues, received, state.round, memories, [steps.get(ue) for ue in ues])
     return [
         local_training(
-            federation, delivery.ue, update, arrays, delivery.done_s, delivery.done_s,
+            federation,
+            delivery.ue,
+            update,
+            arrays,
+            delivery.done_s,
+            delivery.done_s,
             allotment.clock.get(delivery.ue, 1.0),
         )
         for delivery, arrays, update in zip(reached, received, updates, strict=True)

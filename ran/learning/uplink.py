@@ -99,7 +99,10 @@ def gather(
 
 def _transfer(message: Message, deadline_s: float, allotment: Allotment | None) -> Transfer:
     """Return the way up of an update, with what its UE was allotted."""
-    ue, plain = message.local.ue, Transfer(message.local.ue, "uplink", message.payload, message.local.done_s, deadline_s)
+    ue, plain = (
+        message.local.ue,
+        Transfer(message.local.ue, "uplink", message.payload, message.local.done_s, deadline_s),
+    )
     if allotment is None:
         return plain
     return replace(plain, backoff_db=allotment.backoff_db.get(ue, 0.0), share=allotment.share.get(ue, 0.0))

@@ -9,6 +9,6 @@ from ran.learning.participation.policy import Policy
 from ran.learning.participation.uniform import Uniform
 
 __all__ = [
-    "AVAILABILITIES", "PARTICIPATIONS", "Allotment", "Availability", "Candidates", "ChannelAware", "Everyone", "OnOff", "Oort",
-    "Participation", "Policy", "Trace", "Uniform",
+    "AVAILABILITIES", "PARTICIPATIONS", "Allotment", "Availability", "Candidates", "ChannelAware", "Everyone",
+    "OnOff", "Oort", "Participation", "Policy", "Trace", "Uniform",
 ]  # fmt: skip

@@ -119,6 +119,13 @@ def band_shares(sight: Sight, decision: RoundDecision, order: NDArray[np.int64])
     reach[0, mine] = sight.seen.snr[0, order] * sight.uplink_hz * 10 ** (decision.power_db[0, mine] / 10)
     band, sending = np.zeros((1, places)), np.zeros((1, places))
     carry_out(
-        compute_s, bits, reach, sight.carries.cap / sight.carries.share, sight.uplink_hz, decision.lean_db, band, sending
+        compute_s,
+        bits,
+        reach,
+        sight.carries.cap / sight.carries.share,
+        sight.uplink_hz,
+        decision.lean_db,
+        band,
+        sending,
     )
     return np.asarray(band[0] / sight.uplink_hz)
