@@ -123,6 +123,8 @@ class SlotSession(Session):
         taken = {*self._active, *(other.key for other in self._waiting)}
         assert flow.key not in taken, "one transfer per UE and direction"
         insort(self._waiting, flow, key=_turn)
+        row = self._state.link(transfer.direction).bearer[0, transfer.ue, LEARNING_SLICE]
+        row["deadline_s"] = transfer.deadline_s  # known before there are data: rules of sharing plan by it
         self._count += 1
 
     def next(self, until_s: float = math.inf) -> Delivery | None:
@@ -282,6 +284,9 @@ class SlotSession(Session):
 
     def _finish(self, flow: _Flow) -> None:
         payload, gaps = self._rlc.receive(flow.transfer.payload, flow.arrived)
+        if payload is not None and math.isfinite(flow.transfer.deadline_s):
+            row = self._state.link(flow.transfer.direction).bearer[0, flow.transfer.ue, LEARNING_SLICE]
+            row["arrived_by_s"] = flow.transfer.deadline_s
         self._record(flow, payload, tuple(gaps))
 
     def _record(self, flow: _Flow, payload: bytes | None, gaps: tuple[tuple[int, int], ...]) -> None:

@@ -14,6 +14,7 @@ from ran.learning.participation import Policy as Participants
 from ran.learning.participation.levels import LEVELS
 from ran.mac import Policy as Grants
 from ran.mac import Shares
+from ran.mac.sharing.policy import Policy as SliceShares
 from ran.numerology import Numerology
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ _LEARNING = "learning"
 def broken_policies(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield where a policy was trained for something else than this; files that are none are found before."""
     yield from _grants(scenario)
-    if isinstance(scenario.learning.participation, Participants):
+    yield from _shares(scenario)
+    participation = scenario.learning.participation
+    if isinstance(participation, Participants) and not participation.problems():
         for text in _participants(scenario):
             yield (_LEARNING, "participation"), text
     split = scenario.learning.split
@@ -51,6 +54,21 @@ def _grants(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
     own = [(("mac", "slices", name, "scheduler"), part.scheduler) for name, part in mac.slices.items()]
     for where, scheduler in [(("mac", "scheduler"), mac.scheduler), *own]:
         if isinstance(scheduler, Grants) and not scheduler.problems() and (text := scheduler.network_problem(*size)):
+            yield (*where, "path"), text
+
+
+def _shares(scenario: Scenario) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    rule, where = scenario.mac.slice_shares, ("mac", "slice_shares")
+    if not rule.problems() and rule.window:
+        ways = rule.directions
+        flows = [flow for flow in scenario.traffic.flows if any(flow.runs(way) for way in ways)]
+        users = {ue for flow in flows for ue in flow.selected(scenario.ues.count)}
+        if not users:
+            yield where, f"{rule.name} shares cells with other {' or '.join(ways)} traffic; add traffic.flows"
+        if scenario.learning.round_deadline_s is None and rule.name != "sla_first":
+            yield where, f"{rule.name} plans by the deadline of a round; set learning.round_deadline_s"
+        size = scenario.ues.count, len(users), scenario.sites.layout.num_cells
+        if isinstance(rule, SliceShares) and (text := rule.network_problem(*size)):
             yield (*where, "path"), text
 
 
