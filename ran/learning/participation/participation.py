@@ -34,21 +34,21 @@ class Candidates:
             float64 [num_ues]; asked for only by rules that use it, for it costs a look at the channel.
         round: rounds done.
         clock_s: virtual time.
-        sight: returns what a policy sees of UEs and network, and knows of both; asked for only by rules that use it.
         seed: of the run; a rule draws from ``stream(seed, "participation", round)``.
         exhausted: UEs that cannot take part any more, such as those with an empty battery.
         draw: numbers the choice where there are several between two server steps; None: ``round`` does.
+        sight: returns what a policy sees and knows of UEs and network; asked for only by rules that use it.
     """
 
     num_samples: Sequence[int]
     history: NDArray[Any]
     rate_bit_s: Callable[[], NDArray[np.float64]]
-    sight: Callable[[], Sight]
     round: int
     clock_s: float
     seed: int
     exhausted: frozenset[int] = frozenset()
     draw: int | None = None
+    sight: Callable[[], Sight] | None = None
 
     def __len__(self) -> int:
         """Return the number of UEs."""

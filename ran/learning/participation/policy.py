@@ -62,6 +62,7 @@ class Policy(Participation):
 
     def choose(self, candidates: Candidates, present: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return whom the policy chooses."""
+        assert candidates.sight is not None
         decision, order = self._decide(candidates.sight(), present)
         return order[decision.chosen[0, : len(order)]]
 
@@ -72,6 +73,7 @@ class Policy(Participation):
         present = self.present(candidates)
         if not len(present):
             return Allotment([])
+        assert candidates.sight is not None
         sight = candidates.sight()
         decision, order = self._decide(sight, present)
         places = {int(ue): place for place, ue in enumerate(order) if decision.chosen[0, place]}
