@@ -85,7 +85,7 @@ class Slicing(Environment):
     title = "Slicing"
     training = {"discount": 0.98, "rollout": 50, "minibatches": 16, "learning_rate": 2e-3, "entropy": 0.002}  # noqa: RUF012
 
-    steps: int = Parameter(default=500, ge=1, le=1_000_000, description="steps of an episode")
+    steps: int = Parameter(default=250, ge=1, le=1_000_000, description="steps of an episode")
     scenario: str = Parameter(default="sliced_video", description="whose network: a packaged name or a path")
     overrides: tuple[str, ...] = Parameter(default=(), description="`a.b=value` texts that change the scenario")
     direction: Direction = Parameter(default="uplink", description="uplink: updates; downlink: models")
