@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LEARNING = 0
 
 
-def queues_of(network: Network, state: NetworkState, direction: Direction, window_s: float) -> Queues:
+def queues_of(network: Network, state: NetworkState, direction: Direction, window_s: float, quorum: int) -> Queues:
     """Return one direction's queues, by RLC's counters, packets and reports.
 
     A round, to the MAC, is a deadline: the latest of those of updates that wait and that have arrived. Who has neither
@@ -41,6 +41,7 @@ def queues_of(network: Network, state: NetworkState, direction: Direction, windo
         cell=state.serving_cell,
         share=link.share[..., _LEARNING],
         left_s=np.clip(until_s - now_s, window_s, round_s),
+        quorum=quorum,
         round_s=round_s,
         window_s=window_s,
     )
@@ -77,8 +78,8 @@ def share_out(network: Network, state: NetworkState, direction: Direction) -> No
     if state.shared_window[place] == window:
         return
     state.shared_window[place] = window
-    share = sharing.share(queues_of(network, state, direction, sharing.window * network.plan.slot_s))
-    set_shares(network, state, direction, share)
+    window_s, quorum = sharing.window * network.plan.slot_s, sharing.quorum(network.world.num_ues)
+    set_shares(network, state, direction, sharing.share(queues_of(network, state, direction, window_s, quorum)))
 
 
 def set_shares(network: Network, state: NetworkState, direction: Direction, share: NDArray[np.float64]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,9 @@ from ran.observed import Field
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST_WAIT, MOST_LOAD = 2.0, 2.0
+_MOST_WAIT, _MOST_LOAD = 2.0, 2.0
 LEAST_NEED, MOST_NEED = 1e-3, 10.0
 """Between these an airtime over the time that is left is seen."""
-LEAST_PACE, MOST_PACE = 1e-2, 1e2
-"""Between these a worth over airtime is seen."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,7 @@ class Queues:
         cell: that serves every UE, [batch, ues].
         share: of learning in every cell, [batch, cells].
         left_s: until the round's deadline, [batch].
+        quorum: updates that make a round count.
         round_s: from a round's start to its deadline.
         window_s: between two decisions.
     """
@@ -49,8 +47,14 @@ class Queues:
     cell: NDArray[np.int32]
     share: NDArray[np.float64]
     left_s: NDArray[np.float64]
+    quorum: int
     round_s: float
     window_s: float
+
+    @property
+    def missing(self) -> NDArray[np.int64]:
+        """Updates that the quorum still wants, [batch]."""
+        return np.asarray(np.maximum(self.quorum - self.arrived.sum(axis=1), 0), np.int64)
 
     @property
     def need(self) -> NDArray[np.float64]:
@@ -70,51 +74,45 @@ class Queues:
         """Return the sums over the UEs that each cell serves, [batch, cells], of values [batch, ues]."""
         return np.asarray(np.where(self.here(), each[:, None, :], 0).sum(axis=2), np.float64)
 
-    def pace(self, worth: Callable[[NDArray[Any]], NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the most that updates can add to a round's worth for their airtime over the round, [batch, cells].
+    def quorum_load(self) -> NDArray[np.float64]:
+        """Return the airtime over the time left after which the quorum is there, [batch, cells].
 
-        max_n (worth(m + n) - worth(m)) / A_n with m updates there and A_n the airtime after which n more have arrived
-        if all that wait in the cell get the same (processor sharing): A_n = sum_u min(a_u, a_(n)). Only n that can be
-        in time count; 0 where there is none.
+        The m shortest updates that wait are wanted, m being those missing. With equal parts for all that wait in a
+        cell (processor sharing) the last wanted one of airtime a there has arrived after sum_u min(a_u, a). Updates
+        that are still being computed do not count, so that it may grow.
         """
-        ues = self.left.shape[1]
-        need = np.sort(np.where(self.here() & (self.left > 0)[:, None, :], self.need[:, None, :], np.inf), axis=2)
-        waits = np.isfinite(need)
-        need = np.where(waits, need, 0.0)
-        number = np.arange(1, ues + 1)
-        share = np.cumsum(need, axis=2) + (waits.sum(axis=2, keepdims=True) - number) * need
-        there = self.arrived.sum(axis=1)[:, None, None]
-        added = worth(np.minimum(there + number, ues)) - worth(there)
-        airtime = np.maximum(share * (self.left_s / self.round_s)[:, None, None], 1e-9)
-        return np.asarray(np.where(waits & (share <= 1.0), added / airtime, 0.0).max(axis=2), np.float64)
+        need, waits = self.need, self.left > 0
+        rank = np.argsort(np.argsort(np.where(waits, need, np.inf), axis=1, kind="stable"), axis=1)
+        wanted = waits & (rank < self.missing[:, None])
+        here = self.here()
+        last = np.where(here & wanted[:, None, :], need[:, None, :], 0.0).max(axis=2, keepdims=True)
+        return np.asarray(np.where(here, np.minimum(need[:, None, :], last), 0.0).sum(axis=2), np.float64)
 
 
 def blocks(ues: int, users: int, cells: int) -> tuple[Field, ...]:
     """Return the observation of a network of so many UEs, of which some have traffic, and cells, block by block."""
-    need, pace = (float(np.log10(LEAST_NEED)), float(np.log10(MOST_NEED))), (
-        float(np.log10(LEAST_PACE)), float(np.log10(MOST_PACE)),
-    )  # fmt: skip
+    need = (np.log10(LEAST_NEED), np.log10(MOST_NEED))
     return (
         Field("need", "log10", *need, "airtime of each update that waits over time left, ascending", ues),
-        Field("wait", "1", 0, MOST_WAIT, "of users' oldest packets over their delay budgets, descending", users),
+        Field("wait", "1", 0, _MOST_WAIT, "of users' oldest packets over their delay budgets, descending", users),
         Field("demand", "log10", *need, "airtime of the same users' packets over their delay budgets", users),
-        Field("learning_load", "1", 0, MOST_LOAD, "airtime that updates want of the round's rest", cells),
-        Field("traffic_load", "1", 0, MOST_LOAD, "airtime that packets want of what their budgets leave", cells),
-        Field("pace", "log10", *pace, "most that updates can add to a round's worth over their airtime", cells),
+        Field("learning_load", "1", 0, _MOST_LOAD, "airtime that updates want of the round's rest", cells),
+        Field("traffic_load", "1", 0, _MOST_LOAD, "airtime that packets want of what their budgets leave", cells),
+        Field("quorum_load", "1", 0, _MOST_LOAD, "airtime until the quorum is there, of the round's rest", cells),
         Field("share", "1", 0, 1, "of learning now", cells),
         Field("waiting", "1", 0, 1, "share of updates that wait"),
-        Field("arrived", "1", 0, 1, "share of updates that have arrived"),
+        Field("missing", "1", 0, 1, "share of the quorum that is still to come"),
         Field("time", "1", 0, 1, "of the round that is left"),
     )
 
 
-def worth_of(environment: Mapping[str, Any], ues: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
-    """Return what a round of ``ues`` is worth with n updates, by an environment's parameters: (n / N)^exponent."""
-    return lambda arrived: np.asarray((np.asarray(arrived) / ues) ** float(environment["exponent"]), np.float64)
+def quorum_of(share: float, ues: int) -> int:
+    """Return how many of so many updates make a round count."""
+    return int(np.ceil(share * ues - 1e-9))
 
 
-def values(queues: Queues, worth: Callable[[NDArray[Any]], NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Return the observation, block by block, [batch, count] each; ``worth`` is that of a round with n updates."""
+def values(queues: Queues) -> dict[str, NDArray[np.float64]]:
+    """Return the observation, block by block, [batch, count] each."""
     wait = queues.wait[:, queues.users]
     order = np.argsort(-wait, axis=1, kind="stable")
     need, demand = queues.need, queues.demand
@@ -125,10 +123,10 @@ def values(queues: Queues, worth: Callable[[NDArray[Any]], NDArray[np.float64]])
         "demand": _log(np.take_along_axis(demand[:, queues.users], order, axis=1), LEAST_NEED),
         "learning_load": queues.by_cell(need),
         "traffic_load": queues.by_cell(demand / margin),
-        "pace": _log(queues.pace(worth), LEAST_PACE),
+        "quorum_load": queues.quorum_load(),
         "share": queues.share,
         "waiting": (queues.left > 0).mean(axis=1, keepdims=True),
-        "arrived": queues.arrived.mean(axis=1, keepdims=True),
+        "missing": (queues.missing / queues.quorum)[:, None],
         "time": (queues.left_s / queues.round_s)[:, None],
     }
 

@@ -25,7 +25,7 @@ class Policy(Sharing):
     """Set the shares that a policy trained in `airtune/Slicing-v0` would, in windows of as many slots as there.
 
     It sees learning's updates and other traffic as there. A round is over at learning.round_deadline_s; what is late
-    stays in the queue, unless learning.schedule is deadline. Shares of the direction that it was not trained in stand
+    stays in the queue, unless learning.schedule is deadline, and counts as well. Shares of the direction that it was not trained in stand
     still.
     """
 
@@ -50,6 +50,12 @@ class Policy(Sharing):
         """The direction of its training."""
         return (self._own["direction"],)
 
+    def quorum(self, ues: int) -> int:
+        """Return the quorum of its training."""
+        from ran.mac.shares_seen import quorum_of
+
+        return quorum_of(float(self._own["quorum"]), ues)
+
     def network_problem(self, ues: int, users: int, cells: int) -> str:
         """Return why it does not fit so many UEs, of which some have traffic, and cells, or an empty string."""
         from ran.mac.shares_seen import blocks
@@ -69,7 +75,7 @@ class Policy(Sharing):
 
         Raises UserError where the network has other UEs or cells than that of the training.
         """
-        from ran.mac.shares_seen import blocks, values, worth_of
+        from ran.mac.shares_seen import blocks, values
         from ran.observed import pack
 
         actor, own = load_actor(Path(self.path).expanduser()), self._own
@@ -77,5 +83,5 @@ class Policy(Sharing):
         layout, levels = blocks(ues, len(queues.users), cells), int(own["levels"])
         if problem := self.network_problem(ues, len(queues.users), cells):
             raise UserError(problem)
-        seen = pack(layout, values(queues, worth_of(own, ues)))
+        seen = pack(layout, values(queues))
         return likeliest(actor(seen), [levels] * cells) / (levels - 1)

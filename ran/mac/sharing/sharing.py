@@ -31,6 +31,10 @@ class Sharing(Component):
         """Directions whose shares it sets."""
         return "downlink", "uplink"
 
+    def quorum(self, ues: int) -> int:
+        """Return how many of so many updates a round wants; by default all."""
+        return ues
+
     @abstractmethod
     def share(self, queues: Queues) -> NDArray[np.float64]:
         """Return the share of learning in every cell for the next window, [batch, num_cells]."""

@@ -20,7 +20,7 @@ def queues(left: list[int], backlog: list[int], wait: list[float]) -> Queues:
     return Queues(
         left=np.array([left]), arrived=np.zeros((1, 3), bool), backlog=np.array([backlog]), wait=np.array([wait]),
         budget_s=np.full(3, 0.1), users=np.arange(3), rate_bit_s=np.full((1, 3), 8e6), cell=np.zeros((1, 3), np.int32),
-        share=np.full((1, 1), 0.5), left_s=np.array([0.1]), round_s=0.25, window_s=0.01,
+        share=np.full((1, 1), 0.5), left_s=np.array([0.1]), quorum=3, round_s=0.25, window_s=0.01,
     )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_shares_move_once_in_a_window():
         if asked:
             window = state.slot // 10
             simulation.network._offer(state, state.slot * simulation.plan.slot_s)
-            expected[..., 0] = world.sharing.share(queues_of(simulation.network, state, "uplink", 0.005))
+            expected[..., 0] = world.sharing.share(queues_of(simulation.network, state, "uplink", 0.005, 6))
             expected[..., 1:] = 1 - expected[..., :1]
         slot = state.slot
         session.next((slot + 1) * simulation.plan.slot_s)
@@ -75,12 +75,12 @@ def test_an_update_that_arrived_is_known():
     session = simulation.open(state)
     for ue, release_s in ((0, 0.0), (1, 0.3)):
         session.submit(Transfer(ue, "uplink", bytes(3000), release_s, 1.0))
-    before = queues_of(simulation.network, state, "uplink", 0.01)
+    before = queues_of(simulation.network, state, "uplink", 0.01, 6)
     assert not before.arrived.any()
     assert before.left_s == pytest.approx([1.0])
     assert session.next(0.25) is not None
     session.next(0.28)
-    after = queues_of(simulation.network, state, "uplink", 0.01)
+    after = queues_of(simulation.network, state, "uplink", 0.01, 6)
     assert after.arrived.tolist() == [[True, *[False] * 5]]
     assert after.left.sum() == 0
     assert after.left_s == pytest.approx([1.0 - state.slot * simulation.plan.slot_s])
