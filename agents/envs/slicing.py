@@ -219,7 +219,7 @@ class Slicing(Environment):
             rate_bit_s=driven.rate_bit_s(way),
             cell=driven.state.serving_cell,
             share=state.share,
-            left_s=steps_left * window_s,
+            left_s=np.asarray(steps_left * window_s, np.float64),
             quorum=self.quorum_ues,
             round_s=self.round_steps * window_s,
             window_s=window_s,
@@ -237,11 +237,9 @@ class Slicing(Environment):
     def in_scenario(self, policy: str) -> str:
         """Return the command that runs the scenario with shares that the policy moves, and rounds as long as here."""
         round_s = self.round_steps * self.window_slots * self._world.numerology.slot_s
-        changes = [
-            f"learning.schedule={{name: deadline, round_s: {round_s:g}}}",
-            f"learning.round_deadline_s={round_s:g}",
-        ]
-        changes = [*self.overrides, *changes, f"mac.slice_shares={{name: policy, path: {policy}}}"]
+        deadline = f"learning.schedule={{name: deadline, round_s: {round_s:g}}}"
+        changes = [*self.overrides, deadline, f"learning.round_deadline_s={round_s:g}"]
+        changes = [*changes, f"mac.slice_shares={{name: policy, path: {policy}}}"]
         return " ".join([f"airtune run {self.scenario}", *(f"--set '{text}'" for text in changes)])
 
     def rules(self) -> dict[str, Rule]:

@@ -24,9 +24,9 @@ ENVIRONMENT = "slicing"
 class Policy(Sharing):
     """Set the shares that a policy trained in `airtune/Slicing-v0` would, in windows of as many slots as there.
 
-    It sees learning's updates and other traffic as there. A round is over at learning.round_deadline_s; what is late
-    stays in the queue, unless learning.schedule is deadline, and counts as well. Shares of the direction that it was not trained in stand
-    still.
+    It sees learning's updates and other traffic as there. A round is over at learning.round_deadline_s. What is late
+    stays in the queue and counts as well, unless learning.schedule is deadline. Shares of the direction that it was
+    not trained in stand still.
     """
 
     path: str = Field(min_length=1, description="policy.safetensors of `airtune train-agent slicing`")
