@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +27,9 @@ from ran.learning.participation.policy import band_shares
 from ran.learning.participation.sight import Sight, sight_of
 from ran.learning.round import candidates_of, run_round
 from ran.learning.split.training import run_split_round
+from ran.mac.sharing.policy import Policy as Sharing
 from ran.policy_file import save_actor
+from ran.queues import queues_of
 from scenarios.load import load
 from scenarios.run import build_federation
 
@@ -159,6 +164,7 @@ def test_a_split_round_goes_by_the_policy(tmp_path: Path) -> None:
 
 
 ROUND = "learning.participation={{name: policy, path: {path}}}"
+SHARES = "mac.slice_shares={{name: policy, path: {path}}}"
 SPLIT = "learning.split.adaptation.rule={{name: policy, path: {path}}}"
 REFUSED = [
     ("round_allocation", "mixed_devices", ROUND, "ues.count=9", "trained for 8 UEs at most, but ues.count is 9"),
@@ -172,6 +178,8 @@ REFUSED = [
     ("split_point", "shared_split", SPLIT, "learning.split.adaptation.widths=[0.25, 0.5]", "[0.5, 0.25, 0.125]"),
     ("split_point", "shared_split", SPLIT, "learning.split.gnb.flop_s=1e12", "set learning.split.gnb.flop_s within"),
     ("split_point", "shared_split", SPLIT, "learning.split.method=sequential", "set method to splitfed_v1"),
+    ("slicing", "sliced_video", SHARES, "ues.count=5", "trained for another network than this of 5 UEs, 3 of them"),
+    ("slicing", "sliced_video", SHARES, "learning.round_deadline_s=null", "set learning.round_deadline_s"),
     ("slot_scheduling", "quickstart", "mac.scheduler={{name: policy, path: {path}}}", "seed=1", "of 8 UEs, 1 cells"),
 ]  # fmt: skip
 
@@ -182,19 +190,64 @@ def test_what_does_not_fit_is_refused_at_load(
 ) -> None:
     """Property: one sentence that names the remedy, before anything is run."""
     path = tmp_path / "policy.safetensors"
-    environment = made(trained, {"parts": 5} if trained == "slot_scheduling" else {})
-    saved(path, environment)
+    saved(path, made(trained, {}))
     with pytest.raises(UserError, match=r".*") as refused:
         load(scenario, (use.format(path=path), change))
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["round_allocation", "split_point"])
+@pytest.mark.parametrize("name", ["round_allocation", "split_point", "slicing", "slot_scheduling"])
 def test_the_command_that_is_told_runs(tmp_path: Path, name: str) -> None:
     """Property: a policy of the default environment passes the checks of the scenario that the trainer names."""
     path = tmp_path / "policy.safetensors"
     environment = made(name, {})
     saved(path, environment)
-    command = environment.in_scenario(str(path))
-    _, _, scenario, _, change = command.split(" ", 4)
-    assert load(scenario, (change.strip("'"),)).name == scenario
+    _, _, scenario, *rest = shlex.split(environment.in_scenario(str(path)))
+    assert load(scenario, rest[1::2]).name == scenario
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_slices_are_shared_out_alike(tmp_path: Path, seed: int) -> None:
+    """Oracle: the environment's observation and action, for queues that the simulation reads off the same network."""
+    environment = made("slicing", {"window_slots": 10})
+    policy = saved(tmp_path / "policy.safetensors", environment, seed)
+    replicas = started(environment, seed)
+    rule = Sharing(path=str(tmp_path / "policy.safetensors"))
+    for _ in range(12):
+        state = replicas.state
+        network, now = state.driven.network, state.driven.state
+        marked = deepcopy(now)
+        # What a session notes, the environment has in its own state.
+        bearer, until_s = marked.uplink.bearer[..., 0], state.driven.now_s + environment.queues(state).left_s[0]
+        bearer["arrived_by_s"][state.done] = until_s
+        bearer["deadline_s"] = until_s
+        own = replace(network.world, round_s=environment.round_steps * 10 * network.plan.slot_s)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(network, "world", own)
+            seen = queues_of(network, marked, "uplink", 10 * network.plan.slot_s, rule.quorum(6))
+        given = environment.queues(state)
+        for name in ("left", "arrived", "backlog", "wait", "budget_s", "users", "rate_bit_s", "cell", "quorum"):
+            np.testing.assert_array_equal(getattr(seen, name), getattr(given, name), name)
+        np.testing.assert_allclose(seen.left_s, given.left_s)
+        action = policy(environment, state, environment.observe(state))
+        share = rule.share(replace(seen, share=state.share))
+        np.testing.assert_array_equal(environment.nearest(share), action)
+        replicas.step(action)
+
+
+def test_slices_are_shared_out_by_a_policy(tmp_path: Path) -> None:
+    """Property: in a scenario's round the uplink's shares are those that a policy can choose, the downlink's stay."""
+    path = tmp_path / "policy.safetensors"
+    environment = made("slicing", {})
+    saved(path, environment, 5)
+    *_, last = environment.in_scenario(str(path)).split("--set ")
+    deadline = ("learning.schedule={name: deadline, round_s: 0.25}", "learning.round_deadline_s=0.25")
+    scenario = load("sliced_video", (*deadline, last.strip("'"), "channel=rayleigh", "learning.model=mlp",
+                                     "learning.adapter=full"))  # fmt: skip
+    shares = set()
+    federation = build_federation(scenario, lambda state, report: shares.add(float(state.uplink.share[0, 0, 0])))
+    state = FederationState.start(federation)
+    run_round(federation, state)
+    assert len(shares) > 1
+    assert {round(10 * share, 9) % 1 for share in shares} == {0}
+    assert state.network.downlink.share[0, 0, 0] == 0.5
