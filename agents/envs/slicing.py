@@ -96,9 +96,7 @@ class Slicing(Environment):
     spread: float = Parameter(
         default=4.0, ge=1, le=100, description="updates are up to so many times longer or shorter than the median"
     )
-    compute: float = Parameter(
-        default=0.6, ge=0, lt=1, description="longest local training, as a share of the round"
-    )
+    compute: float = Parameter(default=0.6, ge=0, lt=1, description="longest local training, as a share of the round")
     quorum: float = Parameter(default=0.6, gt=0, le=1, description="share of UEs whose updates make a round count")
     levels: int = Parameter(default=11, ge=2, le=101, description="shares to choose from, evenly from 0 to 1")
 
