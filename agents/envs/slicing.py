@@ -246,16 +246,15 @@ class Slicing(Environment):
         """Return the baselines, their parameters the best of a sweep in the default environment."""
         return {
             "random": Random(),
-            "half": heuristics.Fixed(0.5),
-            "fixed": heuristics.Fixed(0.4),
-            "proportional": heuristics.Proportional(0.5),
-            "sla_first": heuristics.SlaFirst(1.5),
-            "threshold": heuristics.Threshold(0.5),
-            "deadline_first": heuristics.DeadlineFirst(1.0, 0.8),
-            "quorum_first": heuristics.QuorumFirst(1.0, 0.8),
-            "slack": heuristics.Slack(0.4, 1.0, 0.6),
-            "urgency": heuristics.Urgency(0.5),
-            "c_mu": heuristics.CMu(8.0, 0.2),
+            "fixed": heuristics.Fixed(0.5),
+            "proportional": heuristics.Proportional(0.25),
+            "sla_first": heuristics.SlaFirst(0.6),
+            "threshold": heuristics.Threshold(0.7),
+            "deadline_first": heuristics.DeadlineFirst(0.8, 1.5),
+            "quorum_first": heuristics.QuorumFirst(2.0, 0.7),
+            "slack": heuristics.Slack(0.5, 1.4, 0.5),
+            "urgency": heuristics.Urgency(1.0),
+            "c_mu": heuristics.CMu(3.0, 0.05),
             "bound": Bound(),
         }
 

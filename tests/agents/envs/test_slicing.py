@@ -104,7 +104,7 @@ def test_delays_are_those_of_packets() -> None:
 
 
 def test_updates_are_queued_when_they_have_been_computed() -> None:
-    """Oracle: from each UE's own step of the round its bearer holds its own size, before nothing; sizes by bounds."""
+    """Oracle: from each UE's own step of the round its bearer holds its own size, before it nothing."""
     played = replicas(steps=20, round_steps=10, compute=0.8, spread=4.0, payload_bytes=1e6)
     state = played.state
     ready, size = state.ready.copy(), state.size.copy()
