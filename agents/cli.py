@@ -55,6 +55,8 @@ def env(
     environment = _environment(name, parameters)
     describe(environment, typer.echo)
     play(environment, policy, episodes, film, typer.echo)
+    if Path(policy).is_file():
+        _tell_use(environment.name, environment.model_dump(mode="json", exclude={"name"}), Path(policy))
 
 
 @app.command(
@@ -85,7 +87,10 @@ def train_agent(
 ) -> None:
     """Train an agent and compare it with every baseline.
 
-    Leaves TensorBoard logs, checkpoints, the policy, scores with 95 % confidence intervals, and figures.
+    Leaves TensorBoard logs, checkpoints, the policy, scores with 95 % confidence intervals, and figures. In a scenario,
+    policy.safetensors schedules (mac.scheduler, by slot_scheduling), allots rounds (learning.participation, by
+    round_allocation), cuts networks (learning.split.adaptation.rule, by split_point) or shares cells out among slices
+    (mac.slice_shares, by slicing): {name: policy, path: FILE}. The last line printed is the command.
     """
     from dataclasses import replace
 
@@ -106,6 +111,7 @@ def train_agent(
         raise typer.Exit(130) from None
     _print_scores(task, scores)
     typer.echo(f"\nPolicy, scores and figures are in {folder}")
+    _tell_use(task.environment, task.parameters, folder / "policy.safetensors")
 
 
 @app.command(
@@ -179,6 +185,17 @@ def _pairs(texts: list[str] | None) -> dict[str, Any]:
         except ValueError:
             found[name] = yaml.safe_load(value)
     return found
+
+
+def _tell_use(environment: str, parameters: dict[str, Any], policy: Path) -> None:
+    """Print how a policy is used from now on."""
+    from agents.batched import made
+
+    command = made(environment, parameters).in_scenario(str(policy))
+    if command:
+        typer.echo(f"In a scenario: {command}")
+    else:
+        typer.echo(f"No scenario takes it; see it play: airtune env {environment} --policy {policy} --film out.gif")
 
 
 def _print_scores(task: Task, scores: dict[str, Score]) -> None:

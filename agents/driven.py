@@ -17,6 +17,7 @@ from channel.model import ChannelModel
 from channel.seeding import stream
 from channel.snapshot import ChannelSnapshot
 from ran.network import Direction, Network, NetworkState
+from ran.queues import rates, users_of, waits
 from ran.traffic.ledger import CAPACITY
 from scenarios.build import build_world
 from scenarios.load import load
@@ -133,21 +134,15 @@ class Driven:
 
     def users(self, direction: Direction) -> NDArray[np.int64]:
         """Return the UEs that have traffic in a direction."""
-        source = self.network.sources[direction]
-        return np.flatnonzero((source.carries | source.saturated).any(axis=1))
+        return users_of(self.network, direction)
 
     def wait(self, direction: Direction) -> NDArray[np.float64]:
         """Return how long every bearer's oldest packet has waited over its budget, [batch, num_ues, num_slices]."""
-        return self.state.ledgers[direction].head_delay_s(self.now_s) / self.network.sources[direction].budget_s
+        return waits(self.network, self.state, direction)
 
     def rate_bit_s(self, direction: Direction) -> NDArray[np.float64]:
         """Return the rate of every UE by its report if its cell served nobody else, bit/s, [batch, num_ues]."""
-        plan = self.network.plan
-        air, _ = self.network.air_at(self.state)
-        link = air.uplink if direction == "uplink" else air.downlink
-        kinds = [getattr(kind, direction) for kind in plan.kinds]
-        bits = sum(link.rate_bits[kind].sum(axis=2, dtype=np.float64) for kind in kinds if kind >= 0)
-        return np.asarray(np.maximum(bits / (len(kinds) * plan.slot_s), 1.0), np.float64)
+        return rates(self.network, self.state, direction)
 
     def by_cell(self, each: NDArray[Any]) -> NDArray[np.float64]:
         """Return the sums over the UEs that each cell serves, [batch, num_cells], of values [batch, num_ues]."""

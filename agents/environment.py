@@ -161,6 +161,10 @@ class Environment(Component):
             if name not in known
         ]
 
+    def in_scenario(self, policy: str) -> str:  # noqa: ARG002
+        """Return the command that runs a scenario by the policy of a file, or an empty string where none can."""
+        return ""
+
     @property
     def num_agents(self) -> int | None:
         """How many agents act, each with an observation, an action and a reward of its own; None: one."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from channel.errors import UserError
-from ran.policy_file import Activation, Actor, load_actor, save_actor
+from ran.policy_file import Activation, Actor, likeliest, load_actor, save_actor
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -63,12 +61,9 @@ class SavedPolicy:
         agents, batch = environment.num_agents or 1, len(seen)
         look = seen.reshape(batch, -1)
         is_shared = look.shape[1] != self.actor.inputs
-        out = self.actor(seen.reshape(batch * agents, -1) if is_shared else look).reshape(batch, -1)
+        each = seen.reshape(batch * agents, -1) if is_shared else look
         if self.actor.meta["head"] != "logits":
-            return np.clip(np.tanh(out) if self.actor.meta["head"] == "tanh" else out, -1.0, 1.0)
-        mask = environment.mask(state)
-        if mask is not None:
-            out = np.where(mask, out, -np.inf)
-        edges = np.cumsum([0, *environment.options() * agents])
-        chosen = [out[:, low:high].argmax(axis=1) for low, high in pairwise(edges)]
-        return chosen[0] if len(chosen) == 1 else np.stack(chosen, axis=1)
+            return self.actor.steered(each).reshape(batch, -1)
+        logits = self.actor(each).reshape(batch, -1)
+        chosen = likeliest(logits, environment.options() * agents, environment.mask(state))
+        return chosen[:, 0] if chosen.shape[1] == 1 else chosen

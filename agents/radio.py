@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ran.phy.link_kernels import block_error_rate
+from ran.phy.rate_curve import RateCurve
 from scenarios.build import build_world
 from scenarios.load import load
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ran.world import World
 
 _AT_ONCE = 500
-_CURVE_PRBS = 10
-_CURVE_STEP_DB = 0.25
 
 
 @dataclass(frozen=True)
@@ -69,38 +67,8 @@ def places(scenario: str, overrides: tuple[str, ...] = (), count: int = 2000) ->
     return Places(build_world(loaded), geometry.ue_position_m, np.concatenate(gains))
 
 
-@dataclass(frozen=True)
-class RateCurve:
-    """Information bits per resource element that a link carries at an SINR, in steps.
-
-    Attributes:
-        first_db, step_db: of the table.
-        efficiency: of the highest MCS within the error target, times what of it arrives, [num_steps]; 0 below the
-            lowest MCS.
-    """
-
-    first_db: float
-    step_db: float
-    efficiency: NDArray[np.float64]
-
-    def at(self, sinr: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return bit per resource element at linear SINRs of any shape."""
-        place = (10 * np.log10(np.maximum(sinr, 1e-30)) - self.first_db) / self.step_db
-        return self.efficiency[np.clip(np.rint(place), 0, len(self.efficiency) - 1).astype(np.int64)]
-
-
 @lru_cache(maxsize=8)
 def rate_curve(scenario: str, overrides: tuple[str, ...] = ()) -> RateCurve:
     """Return what a link of a scenario carries: its MCS table, at its error target, by the tables of the slot loop."""
     world = build_world(load(scenario, overrides))
-    tables, target = world.tables(), world.radio.link_adaptation.bler_target
-    sinr_db = np.arange(-10.0, 40.0 + _CURVE_STEP_DB / 2, _CURVE_STEP_DB)
-    best = np.zeros(len(sinr_db))
-    kind = len(tables.re_per_prb) - 1
-    for mcs in range(tables.first_mcs, len(tables.efficiency)):
-        sizes = tables.code_block_bits[kind, mcs, _CURVE_PRBS], tables.num_code_blocks[kind, mcs, _CURVE_PRBS]
-        for place, each_db in enumerate(sinr_db):
-            error = block_error_rate(tables.bler, mcs, *sizes, 10 ** (each_db / 10))
-            if error <= target:
-                best[place] = max(best[place], tables.efficiency[mcs] * (1 - error))
-    return RateCurve(float(sinr_db[0]), _CURVE_STEP_DB, best)
+    return RateCurve.of(world.tables(), world.radio.link_adaptation.bler_target)

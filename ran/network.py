@@ -12,6 +12,7 @@ from ran.air import Air, beams_of, prepare_air, radio_threads, serve_strongest
 from ran.handover_kernels import NONE, MobilityState, measure
 from ran.mac.harq_kernels import flush_processes
 from ran.plan import SlotPlan
+from ran.queues import share_out
 from ran.slot import SlotReport, View, observe, run_slot
 from ran.state import BLOCK_DTYPE, LinkState
 from ran.traffic.ledger import CAPACITY, Ledger
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["downlink", "uplink"]
 _SETTLE_S = 0.05
+_PLAIN = ("serving_cell", "measured_s", "stood_still_s", "shared_window")
 DIRECTIONS: tuple[Direction, Direction] = ("downlink", "uplink")
 
 
@@ -62,6 +64,7 @@ class NetworkState:
         mobility: filters and timers of mobility management.
         measured_s: when mobility was last decided, float64 [1]; -inf before the first time.
         stood_still_s: time in which background traffic stood still (``flow``), float64 [1].
+        shared_window: in which window the slices' shares were last decided, down and up, int64 [2].
         channel: the channel's state of every replica, redrawn from the seed by ``Network.start``.
     """
 
@@ -73,6 +76,7 @@ class NetworkState:
     mobility: MobilityState
     measured_s: NDArray[np.float64]
     stood_still_s: NDArray[np.float64]
+    shared_window: NDArray[np.int64]
     channel: list[Any] = field(repr=False)
 
     def link(self, direction: Direction) -> LinkState:
@@ -86,7 +90,7 @@ class NetworkState:
             parts[direction] = self.link(direction).arrays()
             parts[f"{direction}_packets"] = self.ledgers[direction].arrays()
         named = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-        own = {name: getattr(self, name) for name in ("serving_cell", "measured_s", "stood_still_s")}
+        own = {name: getattr(self, name) for name in _PLAIN}
         return {"slot": np.array(self.slot)} | own | named
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -96,7 +100,7 @@ class NetworkState:
             return {name.split(".")[1]: array for name, array in arrays.items() if name.split(".")[0] == prefix}
 
         self.slot = int(arrays["slot"])
-        for name in ("serving_cell", "measured_s", "stood_still_s"):
+        for name in _PLAIN:
             setattr(self, name, arrays[name])
         self.mobility = MobilityState(**part("mobility"))
         for direction in DIRECTIONS:
@@ -146,6 +150,7 @@ class Network:
             mobility=MobilityState.start(*shape, world.num_cells),
             measured_s=np.array([-np.inf]),
             stood_still_s=np.zeros(1),
+            shared_window=np.full(2, -1),
             channel=[world.channel.start(world.geometry, seed, world.torch_device) for seed in world.seeds],
         )
         state.serving_cell = serve_strongest(self.snapshot(state, 0))
@@ -280,6 +285,9 @@ class Network:
         if (down and kind.downlink >= 0) or (up and kind.uplink >= 0):
             air, lost = self.air_at(state)
             self._offer(state, slot * plan.slot_s)
+            for way, index in ((DIRECTIONS[0], kind.downlink), (DIRECTIONS[1], kind.uplink)):
+                if index >= 0:
+                    share_out(self, state, way)
             links = state.downlink if down else None, state.uplink if up else None
             report = StepReport(*run_slot(plan, slot, air, *links, grant), lost)
             self._settle(state, report, (slot + 1) * plan.slot_s)

@@ -64,6 +64,13 @@ class Actor:
             value = value @ weight.T + bias
         return value
 
+    def steered(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return continuous actions in [-1, 1] of observations [..., inputs], [..., outputs]."""
+        import numpy as np
+
+        out = self(seen)
+        return np.clip(np.tanh(out) if self.meta["head"] == "tanh" else out, -1.0, 1.0)
+
 
 def save_actor(
     path: Path,
@@ -96,19 +103,45 @@ def load_actor(path: Path) -> Actor:
     return _read(str(path.resolve()), path.stat().st_mtime_ns)
 
 
-def policy_problem(path: Path) -> str:
-    """Return why a file is no policy, in one sentence, or an empty string; looks at its header only."""
+def likeliest(
+    logits: NDArray[np.float32], options: Sequence[int], mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Return the option of the highest logit of every choice, [batch, len(options)].
+
+    Args:
+        logits: of all options, one choice after another, [batch, sum of options].
+        options: how many each choice has.
+        mask: which are allowed, likewise; None: all.
+    """
+    import numpy as np
+
+    allowed = logits if mask is None else np.where(mask, logits, -np.inf)
+    edges = np.cumsum([0, *options])
+    return np.stack([allowed[:, low:high].argmax(axis=1) for low, high in pairwise(edges)], axis=1)
+
+
+def policy_problem(path: Path, environment: str | None = None) -> str:
+    """Return why a file is no policy, or not one of ``environment``, in one sentence, or an empty string.
+
+    Looks at its header only.
+    """
     try:
-        described(path)
+        described(path, environment)
     except UserError as error:
         return str(error)
     return ""
 
 
-def described(path: Path) -> dict[str, Any]:
+def trained_in(path: Path) -> dict[str, Any]:
+    """Return the parameters of the environment that a policy was trained in; raises UserError as ``described``."""
+    own: dict[str, Any] = described(path)["meta"]["environment"]
+    return own
+
+
+def described(path: Path, environment: str | None = None) -> dict[str, Any]:
     """Return what the header says: ``activation``, number of ``layers``, ``inputs``, ``outputs`` and ``meta``.
 
-    Raises UserError where there is no such file, or it is no policy.
+    Raises UserError where there is no such file, or it is no policy, or one of another environment than this.
     """
     if not path.is_file():
         raise UserError(f"no file {str(path)!r}; give the policy.safetensors of `airtune train-agent`")
@@ -126,6 +159,10 @@ def described(path: Path) -> dict[str, Any]:
     fits = fits and all(after[1] == shape[0] for shape, after in pairwise(shapes))
     if not fits or biases != [(shape[0],) for shape in shapes]:
         raise UserError(f"{str(path)!r} holds no policy; give the policy.safetensors of `airtune train-agent`")
+    own = said["meta"].get("environment")
+    name = own.get("name") if isinstance(own, dict) else None
+    if environment is not None and name != environment:
+        raise UserError(f"{str(path)!r} was trained in {name}; give one of `airtune train-agent {environment}`")
     return {**said, "inputs": shapes[0][1], "outputs": shapes[-1][0]}
 
 

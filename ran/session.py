@@ -123,6 +123,8 @@ class SlotSession(Session):
         taken = {*self._active, *(other.key for other in self._waiting)}
         assert flow.key not in taken, "one transfer per UE and direction"
         insort(self._waiting, flow, key=_turn)
+        row = self._state.link(transfer.direction).bearer[0, transfer.ue, LEARNING_SLICE]
+        row["deadline_s"] = transfer.deadline_s  # known before there are data: rules of sharing plan by it
         self._count += 1
 
     def next(self, until_s: float = math.inf) -> Delivery | None:
@@ -243,6 +245,7 @@ class SlotSession(Session):
             # Everything earlier has ended, so the byte counters may start again at an SDU boundary.
             row["enqueued"], row["sent"], row["delivered"], row["lost"] = flow.size, 0, 0, 0
             row["head_s"], row["deadline_s"] = transfer.release_s, transfer.deadline_s
+            row["backoff_db"], row["share"] = transfer.backoff_db, transfer.share
             self._active[flow.key] = flow
 
     def _receive_all(self, report: StepReport) -> None:
@@ -281,6 +284,9 @@ class SlotSession(Session):
 
     def _finish(self, flow: _Flow) -> None:
         payload, gaps = self._rlc.receive(flow.transfer.payload, flow.arrived)
+        if payload is not None and math.isfinite(flow.transfer.deadline_s):
+            row = self._state.link(flow.transfer.direction).bearer[0, flow.transfer.ue, LEARNING_SLICE]
+            row["arrived_by_s"] = flow.transfer.deadline_s
         self._record(flow, payload, tuple(gaps))
 
     def _record(self, flow: _Flow, payload: bytes | None, gaps: tuple[tuple[int, int], ...]) -> None:
@@ -293,7 +299,7 @@ class SlotSession(Session):
         link, ue = self._state.link(key[0]), key[1]
         row = link.bearer[0, ue, LEARNING_SLICE]
         row["enqueued"], row["sent"], row["delivered"], row["lost"] = 0, 0, 0, 0
-        row["head_s"], row["deadline_s"] = np.nan, np.inf
+        row["head_s"], row["deadline_s"], row["backoff_db"], row["share"] = np.nan, np.inf, 0.0, 0.0
         count = int(link.ue["nack_count"][0, ue])
         kept = link.nack[0, ue, :count][link.nack[0, ue, :count]["bearer"] != LEARNING_SLICE]
         link.nack[0, ue, : len(kept)] = kept

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ran.world import World
 
 
+_LEAST_SNR = 1e-12
+
+
 class Simulation:
     """Carries payloads over one world (one replica); all that changes lives in the NetworkState passed in.
 
@@ -57,6 +60,25 @@ class Simulation:
         kinds = [kind.downlink if direction == "downlink" else kind.uplink for kind in self.plan.kinds]
         bits = sum(link.rate_bits[kind][0].sum(axis=1, dtype=np.float64) for kind in kinds if kind >= 0)
         return np.asarray(bits / (len(kinds) * self.plan.slot_s), np.float64)
+
+    def uplink_snr(self, state: NetworkState, time_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return every UE's uplink SNR at full power over the whole band, as last measured and usually, [num_ues] each.
+
+        The antennas' gain counts, interference does not. Usual is what layer 3 has filtered of the serving cell's
+        reference signals (``ran.handover_kernels.measure``); where mobility management is off, the path's gain now,
+        mean over antennas and band.
+        """
+        state.slot = max(state.slot, math.ceil(time_s / self.plan.slot_s - 1e-9))
+        air, _ = self.network.air_at(state)
+        plan, near, ues = self.plan.uplink, air.uplink.known.neighbours, np.arange(self.world.num_ues)
+        cell = state.serving_cell[0]
+        gain = air.uplink.reported_gain[0].mean(axis=1, dtype=np.float64)
+        usual = near.path_gain[0, ues, cell] * self.world.geometry.cell_array.num_antennas
+        if self.world.handover.mode != "off":
+            filtered = 10 ** (state.mobility.rsrp_db[0, ues, cell] / 10) / self.plan.downlink.params["prb_power_w"][0]
+            usual = np.where(filtered > 0, filtered * self.world.geometry.cell_array.num_antennas, usual)
+        per_gain = plan.params["max_power_w"][0] / (plan.num_prbs * plan.noise_w)
+        return np.maximum(gain * per_gain, _LEAST_SNR), np.maximum(usual * per_gain, _LEAST_SNR)
 
     def step(self, state: NetworkState, directions: tuple[Direction, ...]) -> StepReport:
         """Run one slot with these directions on the air; background traffic goes on in any case."""

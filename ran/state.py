@@ -44,6 +44,9 @@ BEARER_DTYPE = np.dtype(
         ("deadline_s", "f8"),  # when they are wanted; inf where nobody said
         ("budget_s", "f8"),  # packet delay budget of the bearer's 5QI
         ("priority", "f8"),  # priority level of the bearer's 5QI; low is urgent
+        ("backoff_db", "f8"),  # how far below its most power the UE stays with it (uplink)
+        ("share", "f8"),  # of the band that it is to have, on any common scale; 0 where nobody said
+        ("arrived_by_s", "f8"),  # when the last payload that arrived whole was wanted; 0 for none
     ],
     align=True,
 )

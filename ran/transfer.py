@@ -22,7 +22,10 @@ LEARNING_SLICE = 0
 class Transfer:
     """A payload of bytes for one UE (downlink) or from it (uplink), ready to go at ``release_s``.
 
-    ``deadline_s`` is when it is wanted; schedulers may know, nothing else depends on it.
+    Attributes:
+        deadline_s: when it is wanted; schedulers may know, nothing else depends on it.
+        backoff_db: how far below its most power the UE stays with it (uplink), dB.
+        share: of the band that it is to have, on any common scale, for schedulers that share by it; 0: nobody said.
     """
 
     ue: int
@@ -30,17 +33,21 @@ class Transfer:
     payload: bytes
     release_s: float
     deadline_s: float = math.inf
+    backoff_db: float = 0.0
+    share: float = 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return it as named arrays, for a checkpoint."""
-        numbers = [self.ue, DIRECTIONS.index(self.direction), self.release_s, self.deadline_s]
+        numbers = [
+            self.ue, DIRECTIONS.index(self.direction), self.release_s, self.deadline_s, self.backoff_db, self.share
+        ]  # fmt: skip
         return {"payload": np.frombuffer(self.payload, np.uint8), "numbers": np.array(numbers, np.float64)}
 
     @staticmethod
     def of(arrays: dict[str, NDArray[Any]]) -> Transfer:
         """Return the transfer that ``arrays`` described."""
-        ue, way, release_s, deadline_s = arrays["numbers"].tolist()
-        return Transfer(int(ue), DIRECTIONS[int(way)], arrays["payload"].tobytes(), release_s, deadline_s)
+        ue, way, *rest = arrays["numbers"].tolist()
+        return Transfer(int(ue), DIRECTIONS[int(way)], arrays["payload"].tobytes(), *rest)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from channel.seeding import stream_key
 from channel.units import dbm_to_watt
 from ran.fidelity import Fidelity
 from ran.handover import Handover
+from ran.mac.sharing import Fixed, Sharing
 from ran.mac.slicing import Slice
 from ran.phy.link_abstraction import LinkTables, link_tables
 from ran.phy.mimo import Mimo
@@ -95,6 +97,8 @@ class World:
         traffic: background flows, each in one of the slices.
         handover: mobility management.
         fidelity: every slot, or samples of slots.
+        sharing: how slices' shares move.
+        round_s: time in which a round's updates are wanted; inf: nobody said.
         torch_device: where channels are drawn, "cpu" or "cuda:N".
         threads: threads for drawing channels.
     """
@@ -111,6 +115,8 @@ class World:
     traffic: tuple[Traffic, ...] = ()
     handover: Handover = Handover(mode="off")  # noqa: RUF009 - frozen
     fidelity: Fidelity = Fidelity()  # noqa: RUF009 - frozen
+    sharing: Sharing = Fixed()  # noqa: RUF009 - frozen
+    round_s: float = math.inf
     torch_device: str = "cpu"
     threads: int = 1
 

@@ -57,6 +57,8 @@ def build_world(scenario: Scenario) -> World:
         traffic=scenario.traffic.flows,
         handover=mac.handover,
         fidelity=mac.fidelity,
+        sharing=mac.slice_shares,
+        round_s=scenario.learning.round_deadline_s or math.inf,
         torch_device=scenario.device,
         threads=scenario.radio.threads,
     )

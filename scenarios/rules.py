@@ -27,6 +27,7 @@ from ran.learning.transport import TRANSPORTS
 from ran.learning.transport.transport import Summing
 from ran.numerology import Numerology, num_prbs
 from ran.traffic.traffic import LEARNING_SLICE, flow_problems
+from scenarios.policy_rules import broken_policies
 
 if TYPE_CHECKING:
     from ran.learning.transport.over_the_air import OverTheAir
@@ -55,6 +56,7 @@ def broken_rules(scenario: Scenario) -> Iterator[Broken]:
     yield from _learning(scenario)
     yield from _lossy_learning(scenario)
     yield from _shared_air(scenario)
+    yield from broken_policies(scenario)
 
 
 def _carrier(scenario: Scenario) -> Iterator[Broken]:

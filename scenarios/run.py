@@ -117,7 +117,7 @@ def build_federation(scenario: Scenario, watch: Watch | None = None) -> Federati
         Simulation(world, watch), learner, learning.algorithm, learning.transport, learning.participation,
         learning.round_deadline_s or math.inf, learning.hierarchy, learning.freezing, learning.compression,
         learning.aggregator, learning.quarantine, learning.privacy, learning.attack, learning.loss_recovery,
-        learning.schedule, cut_model, gkt,
+        learning.schedule, cut_model, gkt, learning.rounds,
     )  # fmt: skip
 
 

@@ -61,6 +61,7 @@ from ran.mac import SCHEDULERS
 from ran.mac.harq import Harq
 from ran.mac.link_adaptation import LinkAdaptation
 from ran.mac.scheduler import Scheduler
+from ran.mac.sharing import SHARINGS, Sharing
 from ran.mac.slicing import Slice
 from ran.nodes import DeviceProfile, DeviceShare
 from ran.numerology import Overhead
@@ -141,6 +142,7 @@ class MacSettings(Settings):
         default_factory=lambda: {"learning": Slice(share=0.5), "traffic": Slice(share=0.5)},
         description="guaranteed shares of the resource block groups, by name; learning carries the payloads",
     )
+    slice_shares: Annotated[Sharing, SHARINGS.field()] = SHARINGS.get("fixed")()
     handover: Handover = Handover()
     fidelity: Fidelity = Fidelity()
 

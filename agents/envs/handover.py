@@ -13,8 +13,9 @@ from agents.draws import uniforms
 from agents.environment import ENVIRONMENTS, Environment, Outcome, Rule, State
 from agents.envs import handover_kernels as kernels
 from agents.fields import Choice, Field, Term
-from agents.radio import RateCurve, rate_curve
+from agents.radio import rate_curve
 from agents.radio_map import Ground, RadioMap, carrier_plan, radio_map
+from ran.phy.rate_curve import RateCurve
 from scenarios.build import build_world
 from scenarios.load import load
 

@@ -14,11 +14,13 @@ from agents.fields import Field, Term
 from agents.radio import places
 from agents.rounds.air import shannon
 from agents.rounds.curve import CHANCE, CURVE
-from agents.rounds.levels import FLOPS_PER_SAMPLE, LEVELS, LOCAL_EPOCHS, payload_bits
+from agents.rounds.levels import FLOPS_PER_SAMPLE, LOCAL_EPOCHS, payload_bits
 from agents.rounds.real import PARTITIONS, initial, shared_out, train_round
-from agents.rounds.round_kernels import carry_out
 from channel.quantities import BandwidthHz, PowerDbm
 from channel.units import dbm_to_watt
+from ran.learning.participation.levels import LEVELS
+from ran.learning.participation.observed import RoundLayout, RoundSeen
+from ran.learning.participation.round_kernels import carry_out
 from ran.nodes import DeviceShare
 
 if TYPE_CHECKING:
@@ -136,27 +138,11 @@ class RoundAllocation(Environment):
 
     def observed(self) -> tuple[Field, ...]:
         """Return what a gNB knows of UEs: their reports, and channels from sounding."""
-        return (
-            Field("snr", "dB", -20, 60, "of each UE at full power over the whole band", self.ues),
-            Field("usual_snr", "dB", -20, 60, "the same without this round's fading", self.ues),
-            Field("compute_time", "log10 s", -4, 0, "of each UE's local training at its full clock", self.ues),
-            Field("compute_energy", "log10 J", -4, 0, "likewise", self.ues),
-            Field("samples", "1", 0, 500, "of each UE", self.ues),
-            Field("known", "1", 0, 1, "how well what each UE taught is remembered", self.ues),
-            Field("there", "1", 0, 1, "whether there is such a UE", self.ues),
-            Field("accuracy", "1", 0, 1, "of the global model"),
-            Field("left", "1", 0, 1, "part of the episode's rounds that is left"),
-        )
+        return RoundLayout(self.ues).blocks()
 
     def acted(self) -> tuple[Field, ...]:
         """Return the blocks of an allocation."""
-        return (
-            Field("part", "1", -1, 1, "the UE takes part where this is positive, or the highest", self.ues),
-            Field("bandwidth", "dB", -6, 6, "over the share with which all finish together", self.ues),
-            Field("power", "dB", -20, 0, "of each UE over its most", self.ues),
-            Field("clock", "1", 0.2, 1, "of each UE over its highest", self.ues),
-            Field("compression", "1", 0, len(LEVELS), "level, rounded down: 32, 8, 1.45, 0.45 bits a parameter"),
-        )
+        return RoundLayout(self.ues).acts()
 
     def terms(self) -> tuple[Term, ...]:
         """Return gain, latency and energy."""
@@ -219,36 +205,26 @@ class RoundAllocation(Environment):
         """Return what is known before the round; of UEs that are not there the least."""
         seconds, joules = self.full_speed(state)
         left = (self.steps - state.step) / self.steps
-        return {
-            "snr": 10 * np.log10(state.reach_hz / self.bandwidth_hz) - 100.0 * ~state.there,
-            "usual_snr": 10 * np.log10(state.mean_hz / self.bandwidth_hz) - 100.0 * ~state.there,
-            "compute_time": np.log10(np.maximum(seconds, 1e-9)),
-            "compute_energy": np.log10(np.maximum(joules, 1e-9)),
-            "samples": state.samples,
-            "known": state.known,
-            "there": state.there.astype(np.float64),
-            "accuracy": state.accuracy[:, None],
-            "left": left[:, None],
-        }
+        snr, usual = state.reach_hz / self.bandwidth_hz, state.mean_hz / self.bandwidth_hz
+        known = RoundSeen(state.there, snr, usual, seconds, joules, state.samples, state.known, state.accuracy, left)
+        return RoundLayout(self.ues).values(known)
 
     def advance(self, state: RoundState, action: NDArray[Any]) -> Outcome:
         """Train, send, merge, and fade anew."""
-        done = self.physical(action)
-        score = np.where(state.there, done["part"], -np.inf)
-        chosen = (score > 0) | (np.arange(self.ues) == score.argmax(axis=1)[:, None])
-        level = np.minimum(done["compression"][:, 0].astype(np.int64), len(LEVELS) - 1)
+        done = RoundLayout(self.ues).decision(action, state.there)
+        chosen, level = done.chosen, done.level
         seconds, joules = self.full_speed(state)
-        power, air = 10 ** (done["power"] / 10), shannon(self.scenario)
+        power, air = 10 ** (done.power_db / 10), shannon(self.scenario)
         bits = np.array([payload_bits(each) for each in range(len(LEVELS))])[level]
-        state.compute_s = np.where(chosen, seconds / done["clock"], 0.0)
+        state.compute_s = np.where(chosen, seconds / done.clock, 0.0)
         sent = np.where(chosen, bits[:, None] / air.share, 0.0)
         latency = carry_out(
-            state.compute_s, sent, state.reach_hz * power, air.cap / air.share, self.bandwidth_hz, done["bandwidth"],
+            state.compute_s, sent, state.reach_hz * power, air.cap / air.share, self.bandwidth_hz, done.lean_db,
             state.band_hz, state.send_s,
         )  # fmt: skip
         late_s = self.round_deadline_s
         arrived = chosen & (state.compute_s + state.send_s <= late_s)
-        joules = joules * done["clock"] ** 2 * np.minimum(1.0, late_s / np.maximum(state.compute_s, 1e-12))
+        joules = joules * done.clock**2 * np.minimum(1.0, late_s / np.maximum(state.compute_s, 1e-12))
         state.compute_s = np.minimum(state.compute_s, late_s)
         state.send_s = np.minimum(state.send_s, late_s - state.compute_s)
         latency = np.minimum(latency, late_s)
@@ -282,6 +258,10 @@ class RoundAllocation(Environment):
                 int(state.step[replica]) - 1,
             )  # fmt: skip
         return state.accuracy - before
+
+    def in_scenario(self, policy: str) -> str:
+        """Return the command that runs rounds as the policy allots them."""
+        return f"airtune run mixed_devices --set 'learning.participation={{name: policy, path: {policy}}}'"
 
     def rules(self) -> dict[str, Rule]:
         """Return classical ways to choose participants, and a plan made with all fades known."""

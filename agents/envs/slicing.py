@@ -15,8 +15,11 @@ from agents.environment import ENVIRONMENTS, Environment, Outcome, Rule
 from agents.envs import slicing_rules as heuristics
 from agents.fields import Choice, Field, Term
 from agents.rules import Random
+from ran.mac import shares_seen
+from ran.mac.shares_seen import Queues
 from ran.network import Direction
 from ran.payload_bearers import begin, end
+from ran.queues import set_shares
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,10 +27,6 @@ if TYPE_CHECKING:
 
 _PAYLOAD = 1 << 20
 _PACKETS = 64
-_LEAST_NEED, _MOST_NEED = 1e-3, 10.0
-_LEAST_BYTES, _MOST_BYTES = 1e2, 1e6
-_LEAST_BIT_S, _MOST_BIT_S = 1e5, 1e8
-_MOST_WAIT, _MOST_LOAD = 2.0, 2.0
 
 
 @dataclass
@@ -36,11 +35,15 @@ class SlicingState(DrivenState):
 
     Attributes:
         share: of learning in every cell, [batch, num_cells].
+        size: of this round's updates with their RLC headers, bytes, int64 [batch, num_ues].
+        ready: step of the round at whose end an update has been computed and is queued, int64 [batch, num_ues].
         done: whose update of this round has arrived, bool [batch, num_ues].
         twin: a second network in which traffic comes first, where the bound is played.
     """
 
     share: NDArray[np.float64]
+    size: NDArray[np.int64]
+    ready: NDArray[np.int64]
     done: NDArray[np.bool_]
     twin: Driven | None = None
 
@@ -49,22 +52,27 @@ class SlicingState(DrivenState):
 class Slicing(Environment):
     """Every window of slots, set the share of each cell's resource blocks that learning is guaranteed.
 
-    The MAC's own slices: whatever a slice does not need goes to the others, so a share is a guarantee and no wall. All
-    UEs learn. Every round each queues an update of the round's size, between the median over ``spread`` and the median
-    times ``spread``. The round counts when a quorum of them has arrived, and what has not by its end is dropped
-    (federated averaging with a deadline). Some UEs have traffic besides, with a delay budget by 5QI. Where a cell
-    cannot carry both, either the round or the agreement breaks; some rounds are lost from the start.
+    The MAC's own slices: whatever a slice does not need goes to the others, so a share is a guarantee and no wall.
+    All UEs learn, and some film besides: a steady stream of frames that is late beyond its 5QI's delay budget. In every
+    round each UE trains for a time of its own, up to ``compute`` of the round, and queues an update whose size is
+    between the median over ``spread`` and the median times ``spread``. The round counts when a quorum has arrived;
+    what has not by its end is dropped (federated averaging with a deadline).
+
+    The trade: the cell carries the video and some of the rounds. Frames may lie for their delay budget at no cost, so
+    that airtime can be borrowed for a round and has to be given back; updates of a round that fails have used it for
+    nothing. Which round is worth it depends on all at once: how many updates are missing, what the shortest of them
+    take, how many are still being computed, the time left, and how much has been borrowed already.
 
     | | name | values | unit | range | meaning |
     |---|---|---|---|---|---|
-    | observation | need | 6 | log10 | -3 .. 1 | airtime over time left, ascending |
-    | observation | left | 6 | log10 byte | 2 .. 6 | of each UE's update |
-    | observation | backlog | 6 | log10 byte | 2 .. 6 | of each UE's traffic |
-    | observation | wait | 6 | 1 | 0 .. 2 | of each UE's oldest packet, over its delay budget |
-    | observation | rate | 6 | log10 bit/s | 5 .. 8 | of each UE alone, by report |
+    | observation | need | 6 | log10 | -3 .. 1 | airtime of each update that waits over time left, ascending |
+    | observation | wait | 3 | 1 | 0 .. 2 | of users' oldest packets over their delay budgets, descending |
+    | observation | demand | 3 | log10 | -3 .. 1 | airtime of the same users' packets over their delay budgets |
     | observation | learning_load | 1 | 1 | 0 .. 2 | airtime that updates want of the round's rest |
     | observation | traffic_load | 1 | 1 | 0 .. 2 | airtime that packets want of what their budgets leave |
+    | observation | quorum_load | 1 | 1 | 0 .. 2 | airtime until the quorum is there, of the round's rest |
     | observation | share | 1 | 1 | 0 .. 1 | of learning now |
+    | observation | waiting | 1 | 1 | 0 .. 1 | share of updates that wait |
     | observation | missing | 1 | 1 | 0 .. 1 | share of the quorum that is still to come |
     | observation | time | 1 | 1 | 0 .. 1 | of the round that is left |
     | action | share | 1 | 1 | 0 .. 10 | share of learning, evenly from 0 to 1 |
@@ -75,9 +83,10 @@ class Slicing(Environment):
     """
 
     title = "Slicing"
+    training = {"discount": 0.98, "rollout": 50, "minibatches": 16, "learning_rate": 2e-3, "entropy": 0.002}  # noqa: RUF012
 
-    steps: int = Parameter(default=100, ge=1, le=1_000_000, description="steps of an episode")
-    scenario: str = Parameter(default="sliced", description="whose network: a packaged name or a path")
+    steps: int = Parameter(default=250, ge=1, le=1_000_000, description="steps of an episode")
+    scenario: str = Parameter(default="sliced_video", description="whose network: a packaged name or a path")
     overrides: tuple[str, ...] = Parameter(default=(), description="`a.b=value` texts that change the scenario")
     direction: Direction = Parameter(default="uplink", description="uplink: updates; downlink: models")
     crowd: int = Parameter(default=96, ge=1, le=100_000, description="UEs of which every replica has some")
@@ -85,9 +94,10 @@ class Slicing(Environment):
     round_steps: int = Parameter(default=25, ge=1, le=10_000, description="steps of a learning round")
     payload_bytes: float = Parameter(default=40e3, ge=1, le=1e9, description="median update, bytes")
     spread: float = Parameter(
-        default=4.0, ge=1, le=100, description="updates of a round are up to so many times longer or shorter"
+        default=4.0, ge=1, le=100, description="updates are up to so many times longer or shorter than the median"
     )
-    quorum: float = Parameter(default=0.8, gt=0, le=1, description="share of UEs whose updates make a round count")
+    compute: float = Parameter(default=0.6, ge=0, lt=1, description="longest local training, as a share of the round")
+    quorum: float = Parameter(default=0.6, gt=0, le=1, description="share of UEs whose updates make a round count")
     levels: int = Parameter(default=11, ge=2, le=101, description="shares to choose from, evenly from 0 to 1")
 
     def problems(self) -> list[str]:
@@ -95,6 +105,8 @@ class Slicing(Environment):
         found = super().problems() or scenario_problems(self.scenario, self.overrides)
         if not found and not any(flow.runs(self.direction) for flow in self._world.traffic):
             return [f"`scenario`: it has no {self.direction} traffic to share with; add traffic.flows"]
+        if not found and self._world.sharing.window:
+            return ["`scenario`: its mac.slice_shares move the shares already; add mac.slice_shares=fixed to overrides"]
         return found
 
     @property
@@ -104,28 +116,19 @@ class Slicing(Environment):
     @property
     def quorum_ues(self) -> int:
         """How many updates make a round count."""
-        return int(np.ceil(self.quorum * self._world.num_ues - 1e-9))
+        return shares_seen.quorum_of(self.quorum, self._world.num_ues)
+
+    @property
+    def _users(self) -> list[int]:
+        """The UEs with traffic."""
+        world = self._world
+        flows = [flow for flow in world.traffic if flow.runs(self.direction)]
+        return sorted({ue for flow in flows for ue in flow.selected(world.num_ues)})
 
     def observed(self) -> tuple[Field, ...]:
-        """Return queues, rates, and how much of the time that is left they want."""
-        ues, cells = self._world.num_ues, self._world.num_cells
-        size = (np.log10(_LEAST_BYTES), np.log10(_MOST_BYTES))
-        return (
-            Field(
-                "need", "log10", np.log10(_LEAST_NEED), np.log10(_MOST_NEED), "airtime over time left, ascending", ues
-            ),
-            Field("left", "log10 byte", *size, "of each UE's update", ues),
-            Field("backlog", "log10 byte", *size, "of each UE's traffic", ues),
-            Field("wait", "1", 0, _MOST_WAIT, "of each UE's oldest packet, over its delay budget", ues),
-            Field(
-                "rate", "log10 bit/s", np.log10(_LEAST_BIT_S), np.log10(_MOST_BIT_S), "of each UE alone, by report", ues
-            ),
-            Field("learning_load", "1", 0, _MOST_LOAD, "airtime that updates want of the round's rest", cells),
-            Field("traffic_load", "1", 0, _MOST_LOAD, "airtime that packets want of what their budgets leave", cells),
-            Field("share", "1", 0, 1, "of learning now", cells),
-            Field("missing", "1", 0, 1, "share of the quorum that is still to come"),
-            Field("time", "1", 0, 1, "of the round that is left"),
-        )
+        """Return what each update and each user wants, and how much of the time that is left it would take."""
+        ues, users, cells = self._world.num_ues, len(self._users), self._world.num_cells
+        return shares_seen.blocks(ues, users, cells)
 
     def acted(self) -> tuple[Choice, ...]:
         """Return the share of each cell."""
@@ -142,23 +145,35 @@ class Slicing(Environment):
         """Put UEs into the cells and updates into their queues."""
         driven = Driven.start(self.scenario, self.overrides, self.crowd, key, _PACKETS)
         world = driven.network.world
+        shape = (len(key), world.num_ues)
         share = np.full((len(key), world.num_cells), 0.5)
-        done = np.zeros((len(key), world.num_ues), bool)
-        state = SlicingState(key, np.zeros(len(key), np.int64), driven, share, done)
-        self._new_round(state, driven)
+        size, ready = np.zeros((2, *shape), np.int64)
+        state = SlicingState(key, np.zeros(len(key), np.int64), driven, share, size, ready, np.zeros(shape, bool))
+        self._new_round(state)
+        self._queue(state)
         return state
 
-    def _new_round(self, state: SlicingState, driven: Driven) -> None:
-        """Drop what has not arrived and queue the next round's updates."""
-        link, rlc = driven.state.link(self.direction), driven.network.world.radio.rlc
-        everyone = np.ones(state.done.shape, bool)
-        factor = self.spread ** (2 * uniforms(state.key, _PAYLOAD + state.step, 1) - 1)
-        payload = np.rint(self.payload_bytes * factor).astype(np.int64)
-        size = payload + -(-payload // rlc.piece_bytes) * rlc.packet_header_bytes
-        end(link, everyone)
-        deadline_s = driven.now_s + self.round_steps * self._window_s(driven)
-        begin(link, everyone, np.broadcast_to(size, everyone.shape), driven.now_s, deadline_s)
-        state.done = ~everyone
+    def _new_round(self, state: SlicingState) -> None:
+        """Drop what has not arrived and let the devices compute the next round's updates."""
+        rlc, ues = state.driven.network.world.radio.rlc, state.done.shape[1]
+        drawn = uniforms(state.key, _PAYLOAD + state.step, 2 * ues)
+        payload = np.rint(self.payload_bytes * self.spread ** (2 * drawn[:, :ues] - 1)).astype(np.int64)
+        state.size = payload + -(-payload // rlc.piece_bytes) * rlc.packet_header_bytes
+        state.ready = np.floor(drawn[:, ues:] * self.compute * self.round_steps).astype(np.int64)
+        state.done = np.zeros(state.done.shape, bool)
+        for driven in self._networks(state):
+            end(driven.state.link(self.direction), ~state.done)
+
+    def _queue(self, state: SlicingState) -> None:
+        """Queue the updates that have just been computed."""
+        into = state.step % self.round_steps
+        for driven in self._networks(state):
+            deadline_s = driven.now_s + float(self.round_steps - into[0]) * self._window_s(driven)
+            link = driven.state.link(self.direction)
+            begin(link, state.ready == into[:, None], state.size, driven.now_s, deadline_s)
+
+    def _networks(self, state: SlicingState) -> list[Driven]:
+        return [driven for driven in (state.driven, state.twin) if driven is not None]
 
     def _window_s(self, driven: Driven) -> float:
         return self.window_slots * driven.network.plan.slot_s
@@ -174,64 +189,72 @@ class Slicing(Environment):
         reached = (state.done.sum(axis=1) >= self.quorum_ues) & (before < self.quorum_ues)
         late = (wait > 1).sum(axis=1) / len(state.driven.users(self.direction))
         if state.step[0] % self.round_steps == 0:
-            for driven in (state.driven, state.twin):
-                if driven is not None:
-                    self._new_round(state, driven)
+            self._new_round(state)
+        self._queue(state)
         return Outcome({"rounds": reached.astype(np.float64), "late": late}, np.zeros(len(late), bool), {})
 
     def _window(self, driven: Driven, share: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Run a window; return whose update is complete, and every UE's wait over its budget, [batch, num_ues] each."""
         network, state = driven.network, driven.state
-        link = state.link(self.direction)
-        others = network.plan.uplink.slices["share"][1:]
-        link.share[..., 0] = share
-        link.share[..., 1:] = (1 - share)[..., None] * others / others.sum()
+        set_shares(network, state, self.direction, share)
         for _ in range(self.window_slots):
             network.step(state, directions=(self.direction,))
-        row = link.bearer[:, :, 0]
-        return row["delivered"] >= row["enqueued"], driven.wait(self.direction).max(axis=2)
+        row = state.link(self.direction).bearer[:, :, 0]
+        complete = (row["enqueued"] > 0) & (row["delivered"] >= row["enqueued"])
+        return complete, driven.wait(self.direction).max(axis=2)
+
+    def queues(self, state: SlicingState) -> Queues:
+        """Return what waits, by RLC's counters, and how fast it could go, by reports."""
+        driven, way = state.driven, self.direction
+        bearer, window_s = driven.state.link(way).bearer, self._window_s(driven)
+        waiting = bearer["enqueued"] - bearer["delivered"] - bearer["lost"]
+        steps_left = self.round_steps - state.step % self.round_steps
+        return Queues(
+            left=np.where(state.done, 0, waiting[..., 0]),
+            arrived=state.done,
+            backlog=waiting[..., 1:].sum(axis=2),
+            wait=driven.wait(way)[..., 1:].max(axis=2),
+            budget_s=driven.network.sources[way].budget_s[:, 1:].min(axis=1),
+            users=driven.users(way),
+            rate_bit_s=driven.rate_bit_s(way),
+            cell=driven.state.serving_cell,
+            share=state.share,
+            left_s=np.asarray(steps_left * window_s, np.float64),
+            quorum=self.quorum_ues,
+            round_s=self.round_steps * window_s,
+            window_s=window_s,
+        )
 
     def values(self, state: SlicingState) -> dict[str, NDArray[np.float64]]:
-        """Return the observation: queues by RLC's counters, rates by reports."""
-        driven = state.driven
-        bearer, window_s = driven.state.link(self.direction).bearer, self._window_s(driven)
-        waiting = bearer["enqueued"] - bearer["delivered"] - bearer["lost"]
-        left, backlog = np.where(state.done, 0, waiting[..., 0]), waiting[..., 1:].sum(axis=2)
-        rate, wait = driven.rate_bit_s(self.direction), driven.wait(self.direction).max(axis=2)
-        steps_left = self.round_steps - state.step % self.round_steps
-        need = 8 * left / rate / (steps_left * window_s)[:, None]
-        budget_s = driven.network.sources[self.direction].budget_s[:, 1:].min(axis=1)
-        margin_s = np.maximum((1 - wait) * budget_s, window_s)
-        missing = np.maximum(self.quorum_ues - state.done.sum(axis=1), 0) / self.quorum_ues
-        return {
-            "need": np.log10(np.maximum(np.sort(need, axis=1), _LEAST_NEED)),
-            "left": np.log10(np.maximum(left, _LEAST_BYTES)),
-            "backlog": np.log10(np.maximum(backlog, _LEAST_BYTES)),
-            "wait": wait,
-            "rate": np.log10(rate),
-            "learning_load": driven.by_cell(need),
-            "traffic_load": driven.by_cell(8 * backlog / rate / margin_s),
-            "share": state.share,
-            "missing": missing[:, None],
-            "time": (steps_left / self.round_steps)[:, None],
-        }
+        """Return the observation."""
+        return shares_seen.values(self.queues(state))
 
     def nearest(self, share: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the actions nearest to shares [batch, num_cells]."""
         chosen = np.rint(np.clip(share, 0, 1) * (self.levels - 1)).astype(np.int64)
         return chosen[:, 0] if chosen.shape[1] == 1 else chosen
 
+    def in_scenario(self, policy: str) -> str:
+        """Return the command that runs the scenario with shares that the policy moves, and rounds as long as here."""
+        round_s = self.round_steps * self.window_slots * self._world.numerology.slot_s
+        deadline = f"learning.schedule={{name: deadline, round_s: {round_s:g}}}"
+        changes = [*self.overrides, deadline, f"learning.round_deadline_s={round_s:g}"]
+        changes = [*changes, f"mac.slice_shares={{name: policy, path: {policy}}}"]
+        return " ".join([f"airtune run {self.scenario}", *(f"--set '{text}'" for text in changes)])
+
     def rules(self) -> dict[str, Rule]:
         """Return the baselines, their parameters the best of a sweep in the default environment."""
         return {
             "random": Random(),
-            "half": heuristics.Fixed(0.5),
-            "fixed": heuristics.Fixed(0.3),
-            "proportional": heuristics.Proportional(1.0),
-            "sla_first": heuristics.SlaFirst(2.0),
-            "threshold": heuristics.Threshold(0.6),
-            "deadline_first": heuristics.DeadlineFirst(1.5, 0.8),
-            "urgency": heuristics.Urgency(0.5),
+            "fixed": heuristics.Fixed(0.5),
+            "proportional": heuristics.Proportional(0.25),
+            "sla_first": heuristics.SlaFirst(0.6),
+            "threshold": heuristics.Threshold(0.7),
+            "deadline_first": heuristics.DeadlineFirst(0.8, 1.5),
+            "quorum_first": heuristics.QuorumFirst(2.0, 0.7),
+            "slack": heuristics.Slack(0.5, 1.4, 0.5),
+            "urgency": heuristics.Urgency(1.0),
+            "c_mu": heuristics.CMu(3.0, 0.05),
             "bound": Bound(),
         }
 

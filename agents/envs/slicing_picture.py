@@ -27,9 +27,11 @@ def draw(environment: Slicing, state: SlicingState, replica: int, figure: Figure
     above.barh(cells, 1 - share, left=share, color="tab:orange", label="traffic")
     left = environment.round_steps - state.step[replica] % environment.round_steps
     above.set(xlim=(0, 1), yticks=cells, xlabel="guaranteed share of resource blocks", ylabel="cell")
+    computing = (state.ready[replica] > environment.round_steps - left).sum()
     above.set_title(
         f"step {state.step[replica]}: {left} of {environment.round_steps} left in the round, "
-        f"{state.done[replica].sum()} updates there, {environment.quorum_ues} wanted", fontsize=9,
+        f"{state.done[replica].sum()} updates there, {environment.quorum_ues} wanted, {computing} being computed",
+        fontsize=9,
     )  # fmt: skip
     above.legend(loc="lower right", fontsize=8)
     bearer = driven.state.link(environment.direction).bearer[replica]

@@ -74,8 +74,8 @@ class Threshold:
 
     def __call__(self, environment: Slicing, state: SlicingState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
         """Return 0 or 1."""
-        waited = environment.values(state)["wait"] > self.wait
-        return environment.nearest((state.driven.by_cell(waited.astype(np.float64)) == 0).astype(np.float64))
+        waited = state.driven.wait(environment.direction).max(axis=2) > self.wait
+        return environment.nearest((state.driven.by_cell(waited) == 0).astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -89,3 +89,59 @@ class Urgency:
         values = environment.values(state)
         learning, traffic = self.weight * values["learning_load"], values["traffic_load"]
         return environment.nearest(learning / np.maximum(learning + traffic, 1e-9))
+
+
+@dataclass(frozen=True)
+class QuorumFirst:
+    """As DeadlineFirst, but for the airtime after which the quorum is there instead of that of all updates."""
+
+    margin: float
+    most: float
+
+    def __call__(self, environment: Slicing, state: SlicingState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
+        """Return margin x the quorum's load."""
+        load = environment.queues(state).quorum_load()
+        return environment.nearest(np.where(load <= self.most, self.margin * load, 0.0))
+
+
+@dataclass(frozen=True)
+class Slack:
+    """As QuorumFirst, but everything to learning while no packet has waited ``wait`` of its budget."""
+
+    wait: float
+    margin: float
+    most: float
+
+    def __call__(self, environment: Slicing, state: SlicingState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
+        """Return 1, or margin x the quorum's load."""
+        queues = environment.queues(state)
+        load, pressed = queues.quorum_load(), queues.by_cell(queues.wait > self.wait) > 0
+        return environment.nearest(np.where(~pressed, 1.0, np.where(load <= self.most, self.margin * load, 0.0)))
+
+
+@dataclass(frozen=True)
+class CMu:
+    """Whichever is worth more for its airtime comes first (the c-mu rule of Cox and Smith, Queues, 1961).
+
+    Learning: what a round adds to the reward, over the airtime after which its quorum is there; nothing where it cannot
+    be in time. Traffic: what users whose packets have waited ``wait`` of their budgets cost in ``horizon`` steps, over
+    the airtime of their queues.
+    """
+
+    horizon: float
+    wait: float
+
+    def __call__(self, environment: Slicing, state: SlicingState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
+        """Return 0 or 1."""
+        queues = environment.queues(state)
+        weight = {term.name: term.weight for term in environment.terms()}
+        load = queues.quorum_load()
+        enough = (queues.missing > 0) & (queues.missing <= (queues.left > 0).sum(axis=1))
+        possible = (enough & (load <= 1.0).all(axis=1))[:, None]
+        round_s = load.sum(axis=1, keepdims=True) * queues.left_s[:, None]
+        learning = np.where(possible, weight["rounds"] / np.maximum(round_s, 1e-9), 0.0)
+        pressed = (queues.wait > self.wait) & (queues.backlog > 0)
+        queue_s = queues.by_cell(np.where(pressed, queues.demand * queues.budget_s, 0.0))
+        late = self.horizon * queues.by_cell(pressed) / len(queues.users)
+        traffic = -weight["late"] * late / np.maximum(queue_s, 1e-9)
+        return environment.nearest((learning >= traffic).astype(np.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,7 +113,7 @@ class SlotScheduling(Environment):
 
     def observed(self) -> tuple[Field, ...]:
         """Return what a scheduler knows."""
-        return tuple(Field(**asdict(block)) for block in self.layout.blocks())
+        return self.layout.blocks()
 
     def acted(self) -> tuple[Choice, ...]:
         """Return who gets each part of each cell's band."""
@@ -229,6 +229,11 @@ class SlotScheduling(Environment):
         here = state.serving_cell[:, None] == np.arange(plan.num_cells)[:, None]
         best = np.where(here[..., None], group[:, None], 0.0).max(axis=2).sum(axis=2) * plan.streams
         return np.concatenate([group.sum(axis=2), best], axis=1)
+
+    def in_scenario(self, policy: str) -> str:
+        """Return the command that runs the scenario with the policy as its scheduler."""
+        changes = [*self.overrides, f"mac.scheduler={{name: policy, path: {policy}}}"]
+        return " ".join([f"airtune run {self.scenario}", *(f"--set '{text}'" for text in changes)])
 
     def rules(self) -> dict[str, Rule]:
         """Return random grants, the project's own schedulers, and a bound."""

@@ -13,10 +13,11 @@ from agents.environment import ENVIRONMENTS, Environment, Outcome, Rule, State
 from agents.fields import Choice, Field, Term
 from agents.radio import places
 from agents.rounds.air import shannon
-from agents.splitting.choices import AFTER, QUANTISERS, WIDTHS, glyph_menu
+from agents.splitting.choices import QUANTISERS, glyph_menu
 from agents.splitting.split_kernels import joint_costs
 from channel.quantities import BandwidthHz, PowerDbm
 from channel.units import dbm_to_watt
+from ran.learning.adaptation.observed import AFTER, LEAST_FREE, SIZES, WIDTHS, SplitLayout, SplitSeen
 from ran.nodes import DeviceShare
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 _PLACE, _COUNT, _DEVICE, _FADING, _LOAD = (each << 32 for each in range(1, 6))
-_SIZES = (len(AFTER), len(WIDTHS), len(QUANTISERS))
-_LEAST_FREE = 0.2
 _DEVICES = (
     DeviceShare.model_validate({"device_class": "phone", "share": 3}),
     DeviceShare.model_validate({"device_class": "laptop", "share": 3}),
@@ -136,22 +135,14 @@ class SplitPoint(Environment):
 
     def observed(self) -> tuple[Field, ...]:
         """Return what a gNB knows of UEs and server."""
-        return (
-            Field("uplink", "log10 bit/s", 4, 8, "rate of each UE, had it the whole band", self.ues),
-            Field("downlink", "log10 bit/s", 4, 8, "likewise", self.ues),
-            Field("speed", "log10 FLOP/s", 8, 12, "of each UE", self.ues),
-            Field("frugality", "log10 FLOP/J", 8, 12, "of each UE's processor", self.ues),
-            Field("memory", "log10 byte", 5, 11, "of each UE", self.ues),
-            Field("there", "1", 0, 1, "whether there is such a UE", self.ues),
-            Field("server", "1", 0, 1, "part of the server that is free"),
-        )
+        return SplitLayout(self.ues).blocks()
 
     def acted(self) -> tuple[Choice, ...]:
         """Return the choices of all UEs."""
         return (
-            Choice("cut", _SIZES[0], f"after layer {', '.join(map(str, AFTER))}", self.ues),
-            Choice("width", _SIZES[1], f"part of the values: {', '.join(map(str, WIDTHS))}", self.ues),
-            Choice("quantiser", _SIZES[2], ", ".join(each.name for each, _ in QUANTISERS), self.ues),
+            Choice("cut", SIZES[0], f"after layer {', '.join(map(str, AFTER))}", self.ues),
+            Choice("width", SIZES[1], f"part of the values: {', '.join(map(str, WIDTHS))}", self.ues),
+            Choice("quantiser", SIZES[2], ", ".join(each.name for each, _ in QUANTISERS), self.ues),
         )
 
     def terms(self) -> tuple[Term, ...]:
@@ -185,7 +176,7 @@ class SplitPoint(Environment):
         order = np.argsort(np.where(state.there, -speed[device], np.inf), axis=1, kind="stable")
         state.device = np.take_along_axis(device, order, axis=1)
         state.fade = np.maximum(-np.log1p(-drawn[_FADING]), 0.01)
-        state.server = self.server_flops_per_s * (_LEAST_FREE + (1 - _LEAST_FREE) * free[:, 0])
+        state.server = self.server_flops_per_s * (LEAST_FREE + (1 - LEAST_FREE) * free[:, 0])
 
     def rates(self, state: SplitState) -> tuple[Values, Values]:
         """Return bit/s up and down of every UE, had it the whole band, [batch, num_ues]."""
@@ -227,24 +218,23 @@ class SplitPoint(Environment):
 
     def values(self, state: SplitState) -> dict[str, Values]:
         """Return what is known before the round; of UEs that are not there the least."""
+        return SplitLayout(self.ues).values(self.seen(state))
+
+    def seen(self, state: SplitState) -> SplitSeen:
+        """Return what is known before the round."""
         up, down, speed, server, joule, *_ = self.situation(state)
-        known = {"uplink": up, "downlink": down, "speed": speed, "frugality": 1 / joule}
-        known["memory"] = self.of_devices(state, "memory_bytes")
-        seen = {name: np.where(state.there, np.log10(value), 0.0) for name, value in known.items()}
-        return {**seen, "there": state.there.astype(np.float64), "server": server[:, None] / self.server_flops_per_s}
+        memory = self.of_devices(state, "memory_bytes")
+        return SplitSeen(state.there, up, down, speed, 1 / joule, memory, server / self.server_flops_per_s)
 
     def mask(self, state: SplitState) -> NDArray[np.bool_]:
         """Return which cuts fit each UE; a UE that is not there has one choice."""
         memory = np.array([cut.memory_bytes for cut in self.menu().cuts])
         cuts = memory <= self.of_devices(state, "memory_bytes")[..., None]
-        parts = [cuts, *(np.ones((*state.there.shape, size), bool) for size in _SIZES[1:])]
-        for part in parts:
-            part[~state.there] = np.arange(part.shape[-1]) == 0
-        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+        return SplitLayout(self.ues).mask(state.there, cuts)
 
     def advance(self, state: SplitState, action: NDArray[Any]) -> Outcome:
         """Train a round, and fade anew."""
-        flat = np.ravel_multi_index(np.moveaxis(np.asarray(action).reshape(-1, 3, self.ues), 1, 0), _SIZES)
+        flat = np.ravel_multi_index(np.moveaxis(SplitLayout(self.ues).places(action), 2, 0), SIZES)
         state.chosen = np.where(state.there, flat, 0)
         joint_costs(
             state.chosen, state.there, self.table(), *self.situation(state),
@@ -258,6 +248,10 @@ class SplitPoint(Environment):
         self._change(state)
         terms = {"quality": 100 * quality, "latency": latency, "energy": state.energy_j.sum(axis=1)}
         return Outcome(terms, np.zeros(len(count), bool), {"choice": state.chosen.copy(), "in_time": in_time})
+
+    def in_scenario(self, policy: str) -> str:
+        """Return the command that runs rounds in which the policy chooses the cuts."""
+        return f"airtune run shared_split --set 'learning.split.adaptation.rule={{name: policy, path: {policy}}}'"
 
     def rules(self) -> dict[str, Rule]:
         """Return the package's rules and others for each UE by itself, and the best joint choice."""

@@ -15,11 +15,12 @@ from agents.envs import uav_offload_kernels as kernels
 from agents.envs.uav_power import propulsion_power_w
 from agents.fields import Choice, Field, Term
 from agents.qos import zone_of_tolerance
-from agents.radio import RateCurve, rate_curve
+from agents.radio import rate_curve
 from agents.radio_map import downlink_resource_elements_s
 from channel.air_to_ground import SURROUNDINGS, mean_path_loss_db
 from channel.seeding import stream_key
 from channel.units import dbm_to_watt
+from ran.phy.rate_curve import RateCurve
 from scenarios.build import build_world
 from scenarios.load import load
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.radio import places
-from agents.rounds.levels import LEVELS
+from ran.learning.participation.levels import LEVELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

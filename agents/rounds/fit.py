@@ -13,9 +13,9 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from agents.rounds.curve import LearningCurve
-from agents.rounds.levels import LEVELS
 from agents.rounds.real import PARTITIONS, initial, shared_out, train_round
 from channel.seeding import stream
+from ran.learning.participation.levels import LEVELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ import numpy as np
 from agents.rounds.air import shannon
 from agents.rounds.levels import payload_bits
 from agents.rounds.oracle import Oracle
-from agents.rounds.round_kernels import carry_out
 from agents.rules import Random
+from ran.learning.participation.round_kernels import carry_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

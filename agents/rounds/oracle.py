@@ -11,10 +11,11 @@ import numpy as np
 
 from agents.rounds.air import shannon
 from agents.rounds.curve import ALL_SAMPLES, CHANCE, CURVE
-from agents.rounds.levels import LEVELS, payload_bits
+from agents.rounds.levels import payload_bits
 from agents.rounds.oracle_kernels import cheapest, improve, menu
 from channel.errors import UserError
 from channel.units import dbm_to_watt
+from ran.learning.participation.levels import LEVELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ import math
 import numba
 import numpy as np
 
-from agents.rounds.round_kernels import band_for, lambert
+from ran.learning.participation.round_kernels import band_for, lambert
 
 _LN2 = math.log(2.0)
 _LEAST_POWER = 0.01

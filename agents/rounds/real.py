@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.rounds.levels import LEVELS
 from channel.seeding import stream
+from ran.learning.participation.levels import LEVELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,18 +7,9 @@ from functools import lru_cache
 import numpy as np
 
 from ran.learning.adaptation.menu import CutOption, Menu, Quantiser, Work
-from ran.learning.compression import Compressor
-from ran.learning.compression.fp16 import Fp16
-from ran.learning.compression.int8 import Int8
-from ran.learning.compression.top_k import TopK
+from ran.learning.adaptation.observed import AFTER, COMPRESSORS, WIDTHS
 
-AFTER = (1, 2, 3)
-WIDTHS = (0.5, 0.25, 0.125)
-QUANTISERS: tuple[tuple[Compressor, float], ...] = (
-    (Fp16(), 16.0),
-    (Int8(), 8.0),
-    (TopK(density=0.1, feedback="none"), 4.4),
-)
+QUANTISERS = tuple(zip(COMPRESSORS, (16.0, 8.0, 4.4), strict=True))
 """With bits a value: for top_k the kept tenth, 32 bits each and a position of 12."""
 
 # [num_cuts, num_widths, num_quantisers], test accuracy as ``python -m agents.splitting.measure`` finds it.

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from agents.splitting.choices import AFTER, QUANTISERS, WIDTHS
+from agents.splitting.choices import QUANTISERS
 from channel.seeding import stream
+from ran.learning.adaptation.observed import AFTER, WIDTHS
 from ran.learning.split.cut import Cut
 from ran.learning.split.smashed_data import SmashedData
 from ran.learning.split.split_network import SplitNetwork

@@ -46,7 +46,10 @@ _FLIGHT, _SPLIT = "flight", "split"
 
 @dataclass(frozen=True)
 class Federation:
-    """What stays the same from round to round; updates are wanted ``round_deadline_s`` after a round's start."""
+    """What stays the same from round to round; updates are wanted ``round_deadline_s`` after a round's start.
+
+    There are to be so many ``rounds``; only rules that plan ahead look at that.
+    """
 
     simulation: Simulation
     learner: Learner
@@ -65,6 +68,7 @@ class Federation:
     schedule: Schedule = field(default_factory=Synchronous)
     cut_model: CutModel | None = None
     gkt: GktLearner | None = None
+    rounds: int = 1
 
     @property
     def seed(self) -> int:

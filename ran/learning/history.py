@@ -20,6 +20,7 @@ HISTORY_DTYPE = np.dtype(
         ("train_loss", "f8"),  # mean loss there; NaN before
         ("duration_s", "f8"),  # from the round's start to the update's arrival; NaN before
         ("energy_j", "f8"),  # spent so far on computing and on the radio
+        ("missed", "i8"),  # rounds in which updates arrived, but none of the UE, since its last one
     ]
 )
 
@@ -35,8 +36,10 @@ def remember(
     history: NDArray[Any], number: int, start_s: float, arrived: Sequence[tuple[LocalTraining, Delivery]]
 ) -> None:
     """Note in place the updates that arrived in round ``number`` (from 1), which started at ``start_s``."""
+    history["missed"] += bool(arrived)
     for local, delivery in arrived:
         row = history[local.ue]
+        row["missed"] = 0
         row["rounds"] += 1
         row["last_round"] = number
         row["train_loss"] = local.update.train_loss

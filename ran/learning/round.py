@@ -14,6 +14,7 @@ from ran.learning.history import remember
 from ran.learning.loss_recovery.delivery import deliver
 from ran.learning.messages import Downlink
 from ran.learning.participation import Candidates
+from ran.learning.participation.sight import sight_of
 from ran.learning.reception import merge
 from ran.learning.round_events import round_events
 from ran.learning.schedules.deadline import fitting_steps
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ran.learning.algorithms.algorithm import Arrays, ClientUpdate
     from ran.learning.federation import Federation, FederationState
     from ran.learning.hierarchy import Backhaul
+    from ran.learning.participation import Allotment
     from ran.metrics.split_records import ActivityRecord, BatchRecord
     from ran.transfer import Delivery
 
@@ -76,7 +78,8 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
     candidates = waited(federation, state)
     start_s, closes_s = state.clock_s, federation.schedule.closes_s(state.clock_s)
     deadline_s = min(start_s + federation.round_deadline_s, closes_s)
-    chosen = participation.select(candidates)
+    allotment = participation.allot(candidates)
+    federation, chosen = equipped(federation, allotment), allotment.ues
     home = federation.hierarchy.edge_of(state.network.serving_cell[0])
 
     announce("downlink")
@@ -85,11 +88,11 @@ def run_round(federation: Federation, state: FederationState, announce: Announce
     down = deliver(federation, state, broadcast, closes_s)
 
     announce("training")
-    trained = _train(federation, state, downlink, down.deliveries, closes_s)
+    trained = _train(federation, state, downlink, down.deliveries, closes_s, allotment)
     vanished = participation.drops(candidates, {local.ue: local.done_s for local in trained})
 
     announce("uplink")
-    up = gather(federation, state, trained, vanished, home, len(chosen), deadline_s, closes_s)
+    up = gather(federation, state, trained, vanished, home, len(chosen), deadline_s, closes_s, allotment)
 
     announce("aggregation")
     heard = up.reception.heard
@@ -120,11 +123,20 @@ def candidates_of(federation: Federation, state: FederationState) -> Candidates:
         num_samples=federation.learner.num_samples,
         history=state.history,
         rate_bit_s=lambda: simulation.expected_rate_bit_s(state.network, "uplink", state.clock_s),
+        sight=lambda: sight_of(federation, state),
         round=state.round,
         clock_s=state.clock_s,
         seed=simulation.world.seeds[0],
         exhausted=exhausted_ues(federation, state),
     )
+
+
+def equipped(federation: Federation, allotment: Allotment) -> Federation:
+    """Return the federation as a round with this allotment has it: with its compressor."""
+    if allotment.compressor is None:
+        return federation
+    compression = federation.compression.model_copy(update={"uplink": allotment.compressor})
+    return replace(federation, compression=compression)
 
 
 def epsilon_of(federation: Federation, state: FederationState) -> float:
@@ -149,8 +161,9 @@ def waited(federation: Federation, state: FederationState) -> Candidates:
 
 
 def _train(
-    federation: Federation, state: FederationState, downlink: Downlink, deliveries: Sequence[Delivery], closes_s: float
-) -> list[LocalTraining]:
+    federation: Federation, state: FederationState, downlink: Downlink, deliveries: Sequence[Delivery],
+    closes_s: float, allotment: Allotment,
+) -> list[LocalTraining]:  # fmt: skip
     """Let every UE that was reached train on what it received, for as many steps as fit in before the round closes."""
     reached = [delivery for delivery in deliveries if delivery.payload is not None]
     steps: dict[int, int] = {}
@@ -162,16 +175,30 @@ def _train(
     memories = [state.memories.get(ue) for ue in ues]
     updates = federation.learner.train_many(ues, received, state.round, memories, [steps.get(ue) for ue in ues])
     return [
-        local_training(federation, delivery.ue, update, arrays, delivery.done_s, delivery.done_s)
+        local_training(
+            federation,
+            delivery.ue,
+            update,
+            arrays,
+            delivery.done_s,
+            delivery.done_s,
+            allotment.clock.get(delivery.ue, 1.0),
+        )
         for delivery, arrays, update in zip(reached, received, updates, strict=True)
     ]
 
 
 def local_training(
-    federation: Federation, ue: int, update: ClientUpdate, received: Arrays, received_s: float, begun_s: float
-) -> LocalTraining:
-    """Return what a UE that began to train at ``begun_s`` has done: when it is ready, and the energy."""
+    federation: Federation, ue: int, update: ClientUpdate, received: Arrays, received_s: float, begun_s: float,
+    clock: float = 1.0,
+) -> LocalTraining:  # fmt: skip
+    """Return what a UE that began to train at ``begun_s`` has done: when it is ready, and the energy.
+
+    ``clock`` is the part of its highest clock that it runs at.
+    """
     device = federation.simulation.world.devices[ue]
+    if clock != 1.0:
+        device = device.model_copy(update={"clock_hz": clock * device.clock_hz})
     return LocalTraining(
         ue=ue,
         update=update,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ran.air_exchange import AirExchange, CellSum
     from ran.learning.algorithms.algorithm import Arrays
     from ran.learning.federation import Federation, FederationState
+    from ran.learning.participation import Allotment
     from ran.learning.round import LocalTraining
 
 
@@ -72,10 +73,11 @@ def gather(
     num_chosen: int,
     deadline_s: float,
     closes_s: float = math.inf,
+    allotment: Allotment | None = None,
 ) -> Uplink:
     """Bring up the updates of all that ``trained`` and have not ``vanished``; ``home`` says whose edge is whose.
 
-    What has not arrived by ``closes_s`` is given up.
+    What has not arrived by ``closes_s`` is given up. ``allotment`` says with which power and share bytes are sent.
     """
     sent = [local for local in trained if local.ue not in vanished]
     if federation.privacy.secure_aggregation is not None:
@@ -87,12 +89,23 @@ def gather(
     waves = _waves(uploads(federation, state, sent, num_chosen))
     exchanges, arrived = list[Exchange](), list[tuple[Message, Delivery]]()
     for wave in waves:
-        transfers = [Transfer(each.local.ue, "uplink", each.payload, each.local.done_s, deadline_s) for each in wave]
+        transfers = [_transfer(each, deadline_s, allotment) for each in wave]
         up = deliver(federation, state, transfers, closes_s)
         exchanges.append(up)
         arrived += [pair for pair in zip(wave, up.deliveries, strict=True) if pair[1].payload is not None]
     reception = receive(federation, state, arrived)
     return Uplink(exchanges, reception, num_values=_num_values(sent) if reception.heard else 0)
+
+
+def _transfer(message: Message, deadline_s: float, allotment: Allotment | None) -> Transfer:
+    """Return the way up of an update, with what its UE was allotted."""
+    ue, plain = (
+        message.local.ue,
+        Transfer(message.local.ue, "uplink", message.payload, message.local.done_s, deadline_s),
+    )
+    if allotment is None:
+        return plain
+    return replace(plain, backoff_db=allotment.backoff_db.get(ue, 0.0), share=allotment.share.get(ue, 0.0))
 
 
 def _waves(messages: Sequence[Message]) -> list[list[Message]]:

@@ -8,5 +8,8 @@ from ran.mac.proportional_fair import ProportionalFair
 from ran.mac.qos import Qos
 from ran.mac.round_robin import RoundRobin
 from ran.mac.scheduler import SCHEDULERS
+from ran.mac.shares import Shares
 
-__all__ = ["SCHEDULERS", "LearningAware", "MaxMin", "MaxRate", "Policy", "ProportionalFair", "Qos", "RoundRobin"]
+__all__ = [
+    "SCHEDULERS", "LearningAware", "MaxMin", "MaxRate", "Policy", "ProportionalFair", "Qos", "RoundRobin", "Shares",
+]  # fmt: skip

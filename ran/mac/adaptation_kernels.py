@@ -77,6 +77,9 @@ def build_blocks(
                 prbs += rbg_prbs[owned[b, u, i]]
             power = prb_power(prbs, path_gain[b, u], params)
             n = pending[b, u]
+            backoff_db = bearer[b, u, chosen[b, u] if n < 0 else harq[b, u, n].bearer].backoff_db
+            if backoff_db > 0.0 and p.uplink == 1:
+                power = min(power, p.max_power_w * 10.0 ** (-backoff_db / 10.0) / prbs)
             out.again = 0
             out.header = 0
             if n < 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ran.mac.proportional_fair import advance
+from ran.observed import Field, pack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,18 +18,6 @@ WINDOW_SLOTS = 100.0
 """Memory of the average rate that is seen, slots: that of ``proportional_fair``."""
 
 _LEAST_BYTES, _MOST_BYTES, _MOST_WAIT, _MOST_LEFT_S = 1e1, 1e7, 2.0, 1.0
-
-
-@dataclass(frozen=True)
-class Block:
-    """Values of one kind: name, unit, bounds that become -1 and 1, what they say, how many."""
-
-    name: str
-    unit: str
-    low: float
-    high: float
-    says: str
-    count: int
 
 
 @dataclass(frozen=True)
@@ -45,18 +34,18 @@ class SlotLayout:
     groups: int
     parts: int
 
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> tuple[Field, ...]:
         """Return the observation, block by block."""
         each = (
-            Block("backlog", "log10 byte", 1, 7, "that may start a new block, of each UE", self.ues),
-            Block("left", "log10 byte", 1, 7, "that has not arrived yet, of each UE", self.ues),
-            Block("wait", "1", 0, _MOST_WAIT, "of each UE's oldest data, over its delay budget", self.ues),
-            Block("deadline", "s", 0, _MOST_LEFT_S, "until each UE's data are wanted", self.ues),
-            Block("mean", "log10 bit/slot", 0, 5, "what each UE has received lately", self.ues),
-            Block("rate", "log10 bit", 0, 4, "of a group, by report, each UE in each part", self.ues * self.parts),
-            Block("free", "1", 0, 1, "groups without retransmissions in each part", self.cells * self.parts),
+            Field("backlog", "log10 byte", 1, 7, "that may start a new block, of each UE", self.ues),
+            Field("left", "log10 byte", 1, 7, "that has not arrived yet, of each UE", self.ues),
+            Field("wait", "1", 0, _MOST_WAIT, "of each UE's oldest data, over its delay budget", self.ues),
+            Field("deadline", "s", 0, _MOST_LEFT_S, "until each UE's data are wanted", self.ues),
+            Field("mean", "log10 bit/slot", 0, 5, "what each UE has received lately", self.ues),
+            Field("rate", "log10 bit", 0, 4, "of a group, by report, each UE in each part", self.ues * self.parts),
+            Field("free", "1", 0, 1, "groups without retransmissions in each part", self.cells * self.parts),
         )
-        return each if self.cells == 1 else (*each, Block("cell", "1", 0, self.cells - 1, "of each UE", self.ues))
+        return each if self.cells == 1 else (*each, Field("cell", "1", 0, self.cells - 1, "of each UE", self.ues))
 
     def values(self, seen: Observation, mean: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Return the observation by block, [batch, count] each; ``mean`` [batch, num_ues] is that of ``averages``."""
@@ -78,12 +67,7 @@ class SlotLayout:
 
     def pack(self, values: dict[str, NDArray[np.float64]]) -> NDArray[np.float32]:
         """Return the values as one vector in [-1, 1], float32 [batch, size]."""
-        import numpy as np
-
-        parts = []
-        for block in self.blocks():
-            parts.append(np.clip((values[block.name] - block.low) * (2 / (block.high - block.low)) - 1, -1.0, 1.0))
-        return np.concatenate(parts, axis=-1, dtype=np.float32)
+        return pack(self.blocks(), values)
 
     def allowed(self, seen: Observation) -> NDArray[np.bool_]:
         """Return who may have a part: UEs that wait in its cell, and nobody, [batch, cells x parts x (ues + 1)]."""

@@ -9,11 +9,15 @@ from pydantic import Field
 
 from channel.errors import UserError
 from ran.mac.scheduler import SCHEDULERS, Observation, Scheduler
-from ran.policy_file import load_actor, policy_problem
+from ran.policy_file import described, load_actor, policy_problem
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ran.mac.observed import SlotLayout
+
+ENVIRONMENT = "slot_scheduling"
 
 
 @SCHEDULERS.register("policy")
@@ -31,8 +35,18 @@ class Policy(Scheduler):
 
     def problems(self) -> list[str]:
         """Return why the file is no policy."""
-        problem = policy_problem(Path(self.path).expanduser())
+        problem = policy_problem(Path(self.path).expanduser(), ENVIRONMENT)
         return [f"`path`: {problem}"] if problem else []
+
+    def network_problem(self, ues: int, cells: int, groups: int) -> str:
+        """Return why the policy does not fit a network of so many UEs, cells and groups, or an empty string."""
+        said = described(Path(self.path).expanduser(), ENVIRONMENT)
+        if _layout(said["inputs"], said["outputs"], ues, cells, groups) is not None:
+            return ""
+        return (
+            f"{self.path!r} was trained for another network than this of {ues} UEs, {cells} cells and {groups} "
+            "resource block groups; train one with `airtune train-agent slot_scheduling` on this scenario"
+        )
 
     def start(self, batch: int, num_cells: int, num_ues: int) -> NDArray[np.float64]:  # noqa: ARG002
         """Return the averages before the first slot, bits per slot, [batch, num_ues]: 0 stands for none yet."""
@@ -49,21 +63,27 @@ class Policy(Scheduler):
         """
         import numpy as np
 
-        from ran.mac.observed import SlotLayout, averages
+        from ran.mac.observed import averages
 
         actor = load_actor(Path(self.path).expanduser())
         batch, cells, groups = observation.reserved.shape
         ues = observation.backlog_bytes.shape[1]
-        parts, odd = divmod(actor.outputs, cells * (ues + 1))
-        layout = SlotLayout(ues, cells, groups, parts)
-        if odd or not 1 <= parts <= groups or actor.inputs != sum(block.count for block in layout.blocks()):
-            raise UserError(
-                f"{self.path!r} was trained for another network than this of {ues} UEs, {cells} cells and {groups} "
-                "resource block groups; train one with `airtune train-agent slot_scheduling` on this scenario"
-            )
+        layout = _layout(actor.inputs, actor.outputs, ues, cells, groups)
+        if layout is None:
+            raise UserError(self.network_problem(ues, cells, groups))
         state = averages(observation, state)
         logits = actor(layout.pack(layout.values(observation, state)))
         allowed = layout.allowed(observation)
-        best = np.where(allowed, logits, -np.inf).reshape(batch, cells * parts, ues + 1).argmax(axis=2)
+        best = np.where(allowed, logits, -np.inf).reshape(batch, cells * layout.parts, ues + 1).argmax(axis=2)
         grant = layout.grant(best)
         return np.where(observation.reserved == -1, grant, observation.reserved).astype(np.int32), state
+
+
+def _layout(inputs: int, outputs: int, ues: int, cells: int, groups: int) -> SlotLayout | None:
+    """Return the layout of a policy with so many inputs and outputs in such a network, or None: it is of another."""
+    from ran.mac.observed import SlotLayout
+
+    parts, odd = divmod(outputs, cells * (ues + 1))
+    layout = SlotLayout(ues, cells, groups, parts)
+    fits = not odd and 1 <= parts <= groups and inputs == sum(block.count for block in layout.blocks())
+    return layout if fits else None

@@ -17,7 +17,8 @@ from ran.learning.adaptation import ADAPTATIONS, Adaptation
 from ran.learning.adaptation.menu import CutOption, Menu, Quantiser, Situation, Work
 from ran.nodes import DeviceProfile
 
-NAMES = ADAPTATIONS.names()
+# A policy is a file; tests/agents/test_policies_in_scenarios.py writes one.
+NAMES = [name for name in ADAPTATIONS.names() if name != "policy"]
 FIELD: TypeAdapter[Any] = TypeAdapter(Annotated[Adaptation, ADAPTATIONS.field()])
 
 

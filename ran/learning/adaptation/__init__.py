@@ -4,4 +4,4 @@ from ran.learning.adaptation.adaptation import ADAPTATIONS, Adaptation, Fixed
 
 __all__ = ["ADAPTATIONS", "Adaptation", "Fixed"]
 
-ADAPTATIONS.declare(__name__, ["agent", "exhaustive", "greedy"])
+ADAPTATIONS.declare(__name__, ["agent", "exhaustive", "greedy", "policy"])

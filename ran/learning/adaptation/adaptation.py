@@ -33,6 +33,10 @@ class Adaptation(Component):
         Raises UserError where no choice fits the UE's memory.
         """
 
+    def choose_all(self, offered: Sequence[tuple[Menu, Situation]]) -> list[Place]:
+        """Return the choices for all UEs of a round, in their order; by default each for itself."""
+        return [self.choose(menu, situation) for menu, situation in offered]
+
 
 ADAPTATIONS: Registry[Adaptation] = Registry("adaptation", Adaptation)
 

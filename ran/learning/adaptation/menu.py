@@ -86,12 +86,14 @@ class Situation:
         device: its processor, memory and radio.
         uplink_bit_s, downlink_bit_s: rates measured, e.g. from its last channel report and share of the cell.
         deadline_s: time by which its part of the round should be over.
+        sharers: UEs among which its cell's band was shared out to get these rates, itself included.
     """
 
     device: DeviceProfile
     uplink_bit_s: float
     downlink_bit_s: float
     deadline_s: float
+    sharers: int = 1
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,14 @@ from pydantic import Field
 from channel.component import Component
 from channel.registry import Registry
 from channel.seeding import stream
+from ran.learning.participation.allotment import Allotment
 from ran.learning.participation.availability import AVAILABILITIES, Always, Availability, Presence
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ran.learning.participation.sight import Sight
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Candidates:
         seed: of the run; a rule draws from ``stream(seed, "participation", round)``.
         exhausted: UEs that cannot take part any more, such as those with an empty battery.
         draw: numbers the choice where there are several between two server steps; None: ``round`` does.
+        sight: returns what a policy sees and knows of UEs and network; asked for only by rules that use it.
     """
 
     num_samples: Sequence[int]
@@ -44,6 +48,7 @@ class Candidates:
     seed: int
     exhausted: frozenset[int] = frozenset()
     draw: int | None = None
+    sight: Callable[[], Sight] | None = None
 
     def __len__(self) -> int:
         """Return the number of UEs."""
@@ -87,6 +92,10 @@ class Participation(Component):
     @abstractmethod
     def choose(self, candidates: Candidates, present: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the chosen among the UEs ``present`` (ascending, at least one), each once, in any order."""
+
+    def allot(self, candidates: Candidates) -> Allotment:
+        """Return who takes part, and with what; by default with all that they have."""
+        return Allotment(self.select(candidates))
 
     def select(self, candidates: Candidates) -> list[int]:
         """Return the indices of the chosen UEs, ascending, each once; may be empty."""

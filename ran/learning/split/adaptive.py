@@ -122,10 +122,11 @@ def _menu_problems(chosen: AdaptiveSplit, data: SmashedData) -> Iterator[str]:
         remedy = f"choose from {listed}" if known else "set data.bottleneck with these widths"
         yield f"`adaptation.widths`: there is no bottleneck of width {other[0]:g}; {remedy}"
     able = [name for name in TENSOR_COMPRESSORS if name != "top_k"]
-    if other_names := [each.name for each in chosen.quantisers if each.name not in able]:
+    others = [each for each in chosen.quantisers if each.name not in TENSOR_COMPRESSORS or each.remembers]
+    if others:
         yield (
-            f"`adaptation.quantisers`: {other_names[0]} is not for tensors whose form changes; choose from "
-            f"{', '.join(able)}"
+            f"`adaptation.quantisers`: {others[0].name} is not for tensors whose form changes; choose from "
+            f"{', '.join(able)}, or top_k with feedback none"
         )
     own = {data.activations.name, data.gradients.name}
     if chosen.quantisers and own != {"none"}:

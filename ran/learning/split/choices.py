@@ -103,7 +103,7 @@ def offers(federation: Federation, state: FederationState, turns: Sequence[Turn]
     for turn in turns:
         work = Work(len(turn.batches), sum(map(len, turn.batches)) / len(turn.batches), parts, speed, power_w)
         device = simulation.world.devices[turn.ue]
-        situation = Situation(device, up[turn.ue], down[turn.ue], chosen.deadline_s)
+        situation = Situation(device, up[turn.ue], down[turn.ue], chosen.deadline_s, mates[turn.ue])
         found.append(Offer(turn.ue, _menu(model, chosen, work), situation))
     return found
 
@@ -124,10 +124,13 @@ def adapt(
     assert model is not None
     chosen = model.split.adaptation
     assert chosen is not None
-    rule = chosen.rule if actions is None else Agent()
+    offered = list(given)
+    if actions is None:
+        places = chosen.rule.choose_all([(offer.menu, offer.situation) for offer in offered])
+    else:
+        places = [Agent().choose(offer.menu, offer.situation, actions.get(offer.ue)) for offer in offered]
     kinds, found = chosen.data(model.split.data), dict[int, Choice]()
-    for offer in given:
-        place = rule.choose(offer.menu, offer.situation, (actions or {}).get(offer.ue))
+    for offer, place in zip(offered, places, strict=True):
         cut = model.options[place[0]] if model.options else model
         sent = replace(cut, network=replace(cut.network, data=kinds[place[2]]))
         width, cost = offer.menu.widths[place[1]], offer.menu.cost(place, offer.situation)

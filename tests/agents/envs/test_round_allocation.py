@@ -10,10 +10,11 @@ from agents.fields import pack
 from agents.rounds.air import shannon
 from agents.rounds.curve import CURVE
 from agents.rounds.fit import predicted, trained
-from agents.rounds.levels import FLOPS_PER_SAMPLE, LEVELS, LOCAL_EPOCHS, NUM_PARAMETERS, payload_bits
+from agents.rounds.levels import FLOPS_PER_SAMPLE, LOCAL_EPOCHS, NUM_PARAMETERS, payload_bits
 from agents.rounds.real import initial, learner, shared_out, train_round
-from agents.rounds.round_kernels import carry_out, lambert
 from ran.energy import compute_energy_j, compute_time_s, transmit_energy_j
+from ran.learning.participation.levels import LEVELS
+from ran.learning.participation.round_kernels import carry_out, lambert
 
 
 def replicas_of(environment, batch=3, seed=0):

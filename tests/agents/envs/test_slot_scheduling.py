@@ -67,7 +67,7 @@ def saved(path: Path, environment: object, seed: int) -> tuple[list[np.ndarray],
     sizes = [environment.observation_size, 16, sum(environment.options())]
     weights = [rng.normal(size=(after, before)) for before, after in pairwise(sizes)]
     biases = [rng.normal(size=after) for after in sizes[1:]]
-    save_actor(path, weights, biases, "tanh", {"environment": "slot_scheduling"})
+    save_actor(path, weights, biases, "tanh", {"environment": {"name": "slot_scheduling"}, "head": "logits"})
     return weights, biases
 
 
