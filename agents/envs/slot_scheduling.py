@@ -212,7 +212,7 @@ class SlotScheduling(Environment):
 
         Maximises w_l L / P + w_u mean_k log2(1 + g_k / F) with L + sum_k g_k <= C, L <= min(P, C in time) and g_k at
         most ``most``. A user's next byte is worth less the more it has: all get the same level g, at most their own, up
-        to where a byte of an update is worth more, g = w_u P / (w_l n ln 2) - F; what updates cannot take goes to users.
+        to where a byte of an update is worth more, g = w_u P / (w_l n ln 2) - F; what updates leave goes to users.
         """
         weight = {term.name: self.weights.get(term.name, term.weight) for term in self.terms()}
         ceiling, users = np.minimum(payload, in_time), max(most.shape[1], 1)
