@@ -44,17 +44,17 @@ def world(kind: str) -> SmallWorld:
 def held(small: SmallWorld, slots: range, direction: str) -> tuple[np.ndarray, int]:
     """Return the groups of new blocks whose first UE was of each slice, [batch, num_cells, 2], and those left empty.
 
-    HARQ sends again before slices are served; what it takes is not theirs. A UE that sends again has no new block: a
-    group counts as left empty where another UE with data might have had it.
+    HARQ sends again before slices are served; what it takes is not theirs. Where it does, a group may stay empty: a UE
+    whose block does not fit in beside the others' waits for it, and has no new one.
     """
-    got, empty, link = np.zeros((2, CELLS, 2)), 0, getattr(small, direction)
+    got, empty = np.zeros((2, CELLS, 2)), 0
     for slot in slots:
         report = run_slot(small.plan, slot, small.air, small.downlink, small.uplink)[WAYS.index(direction)]
         if report is not None:
             first = report.owner[..., 0]
-            waits = (link.bearer["enqueued"].sum(axis=2) > 0) & (report.block["attempt"] <= 1)
             here = small.serving_cell[:, None] == np.arange(CELLS)[:, None]
-            empty += int(((first < 0).sum(axis=2) * (waits[:, None] & here).any(axis=2)).sum())
+            again = (here & (report.block["attempt"] > 1)[:, None]).any(axis=2)
+            empty += int(((first < 0).sum(axis=2) * ~again).sum())
             attempt = np.take_along_axis(report.block["attempt"], np.maximum(first, 0).reshape(2, -1), axis=1)
             is_new = (first >= 0) & (attempt.reshape(first.shape) == 1)
             for k in range(2):
