@@ -14,7 +14,7 @@ from agents.draws import episode_keys
 from agents.environment import Environment, Reward
 from agents.envs import ENVIRONMENTS
 from agents.picture import picture
-from agents.views import View
+from agents.views import Look, View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,8 @@ class BatchedEnv(VectorEnv):
         num_envs: replicas.
         render_mode: "rgb_array": ``render`` returns pictures of the first replicas.
         reward: instead of the weighted sum of the terms: from terms by name, [batch] each, to rewards [batch].
-        observation: a ``View`` instead of the environment's own observation.
+        observation: instead of the environment's own: from it and its state to values in [-1, 1], [batch, count], or
+            [batch, num_agents, count] where there are several agents.
         parameters: of the environment, where it is given by name.
 
     Raises UserError or a pydantic ValidationError for parameters that do not exist or cannot be.
@@ -83,12 +84,13 @@ class BatchedEnv(VectorEnv):
         num_envs: int = 1,
         render_mode: str | None = None,
         reward: Reward | None = None,
-        observation: View | None = None,
+        observation: View | Look | None = None,
         **parameters: Any,
     ) -> None:
         self.environment = made(environment, parameters)
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.replicas, self.view = Replicas(self.environment, num_envs, reward), observation or View()
+        self.replicas = Replicas(self.environment, num_envs, reward)
+        self.view = View.given(observation, self.environment)
         self.single_observation_space, self.single_action_space = spaces_of(self.environment, self.view)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

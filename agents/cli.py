@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +31,14 @@ Parameters = Annotated[
 
 
 @app.command(
-    epilog="Examples: airtune env; airtune env slicing; airtune env quickstart --policy max_rate --film out.gif"
+    epilog="""\b
+Examples:
+  airtune env                                            list them
+  airtune env slicing                                    what an agent sees and does, a random policy's score
+  airtune env quickstart --policy max_rate --film out.gif
+  airtune env handover --set 'weights={qos: 1, utility: 0}' --policy load_balancing
+  airtune env uav_offload --set users=fixed --set uavs=1 --policy q_learning
+A reward or an observation of your own is one function: see `agents.batched.BatchedEnv`."""
 )
 def env(
     name: Annotated[
@@ -47,6 +55,7 @@ def env(
 
     Prints what an agent sees and does, and what a policy gets. A scenario becomes the environment slot_scheduling.
     """
+    _need("gymnasium", "pettingzoo")
     from agents.play import describe, list_environments, play
 
     if name is None:
@@ -92,6 +101,9 @@ def train_agent(
     round_allocation), cuts networks (learning.split.adaptation.rule, by split_point) or shares cells out among slices
     (mac.slice_shares, by slicing): {name: policy, path: FILE}. The last line printed is the command.
     """
+    _need("gymnasium", "pettingzoo", "tensorboard")
+    if algo != "batched_ppo":
+        _need("stable_baselines3", "sb3_contrib")
     from dataclasses import replace
 
     from agents.train import Task
@@ -144,6 +156,13 @@ def train_precoder(
         typer.echo(f"interrupted; go on with `airtune train-precoder {config} --resume {folder}`", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"The network is {trained}")
+
+
+def _need(*modules: str) -> None:
+    """Raise UserError where a package of the extra for agents is missing."""
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise UserError(f"missing {', '.join(missing)}; run `pip install 'airtune[agents]'`")
 
 
 def _environment(name: str, parameters: list[str] | None) -> Any:

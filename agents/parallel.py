@@ -10,6 +10,7 @@ from pettingzoo import ParallelEnv
 
 from agents.batched import Replicas, made
 from agents.picture import Screen, picture
+from agents.views import Look, View, shared_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +23,7 @@ _FPS = 10
 class MultiAgentEnv(ParallelEnv):
     """One replica of an environment of several agents: each has its observation, action and reward.
 
-    Args: as ``agents.single.SingleEnv``; ``reward`` returns [batch, num_agents].
+    Args: as ``agents.single.SingleEnv``; ``reward`` returns [batch, num_agents], ``observation`` a further axis.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -37,19 +38,22 @@ class MultiAgentEnv(ParallelEnv):
         environment: str | Environment,
         render_mode: str | None = None,
         reward: Reward | None = None,
+        observation: View | Look | None = None,
         **parameters: Any,
     ) -> None:
         self.environment = made(environment, parameters)
         assert self.environment.num_agents is not None, f"{self.environment.title} has one agent; use SingleEnv"
         self.render_mode, self._screen = render_mode, Screen()
         self.replicas = Replicas(self.environment, 1, reward)
+        self.view = View.given(observation, self.environment)
         self.possible_agents = [f"{self.environment.agent}_{each}" for each in range(self.environment.num_agents)]
         self.agents: list[str] = []
         options = self.environment.options() if self.environment.discrete else []
         acts: spaces.Space = spaces.Box(-1.0, 1.0, (self.environment.action_size,), np.float32)
         if options:
             acts = spaces.Discrete(options[0]) if len(options) == 1 else spaces.MultiDiscrete(options)
-        sees = spaces.Box(-1.0, 1.0, (self.environment.observation_size,), np.float32)
+        each = shared_out(self.view.size(self.environment), self.environment.num_agents)
+        sees = spaces.Box(-1.0, 1.0, (each,), np.float32)
         self.observation_spaces: dict[str, spaces.Space] = dict.fromkeys(self.possible_agents, sees)
         self.action_spaces: dict[str, spaces.Space] = dict.fromkeys(self.possible_agents, acts)
 
@@ -109,11 +113,10 @@ class MultiAgentEnv(ParallelEnv):
 
     def state(self) -> NDArray[np.float32]:
         """Return what all agents see together."""
-        return self.environment.observe(self.replicas.state)[0].ravel()
+        return self.view.of(self.environment, self.replicas.state)[0]
 
     def _observations(self) -> dict[str, NDArray[np.float32]]:
-        seen = self.environment.observe(self.replicas.state)[0]
-        return dict(zip(self.agents, seen, strict=True))
+        return dict(zip(self.agents, self.state().reshape(len(self.agents), -1), strict=True))
 
     def _infos(self, terms: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, Any]]:
         mask = self.environment.mask(self.replicas.state)

@@ -40,6 +40,7 @@ def describe(environment: Environment, write: Write) -> None:
     for term in environment.terms():
         weight = environment.weights.get(term.name, term.weight)
         write(f"  gets   {term.name} ({term.unit}), weight {weight:g}: {term.says}")
+    write(f"Policies: {', '.join(environment.rules())}; or a policy.safetensors of `airtune train-agent`")
 
 
 def _block(block: Field | Choice) -> str:

@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from agents.views import shared_out
 from channel.seeding import stream, stream_key
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Trainer:
     def __post_init__(self) -> None:
         problem = self.env.environment
         self.agents = problem.num_agents or 1
-        size = self.env.view.size(problem) // self.agents
+        size = shared_out(self.env.view.size(problem), self.agents)
         options = problem.options() if problem.discrete else []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_key(self.seed, "ppo weights"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from agents.batched import Replicas, made, spaces_of
 from agents.picture import Screen, picture
-from agents.views import View
+from agents.views import Look, View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,12 +31,13 @@ class SingleEnv(gymnasium.Env):
         environment: str | Environment,
         render_mode: str | None = None,
         reward: Reward | None = None,
-        observation: View | None = None,
+        observation: View | Look | None = None,
         **parameters: Any,
     ) -> None:
         self.environment = made(environment, parameters)
         self.render_mode, self._screen = render_mode, Screen()
-        self.replicas, self.view = Replicas(self.environment, 1, reward), observation or View()
+        self.replicas = Replicas(self.environment, 1, reward)
+        self.view = View.given(observation, self.environment)
         self.observation_space, self.action_space = spaces_of(self.environment, self.view)
 
     @property

@@ -43,6 +43,9 @@ Examples:
   airtune show quickstart > mine.yaml           a starting point with every parameter in it
   airtune validate mine.yaml                    says what is wrong with it, line by line
   airtune list scheduler                        what can be chosen, and its parameters
+  airtune env quickstart                        a scenario as an environment; without a name: all environments
+  airtune train-agent air_comp_power            an agent, compared with every baseline
+  airtune train-precoder icgnn                  a network that precodes
   airtune doctor                                what works on this machine
 
 A scenario says only what differs from the defaults, and may start with `extends: quickstart`."""

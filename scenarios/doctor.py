@@ -20,6 +20,15 @@ from channel.llvm import VARIABLE, find_llvm, llvm_libraries
 DISTRIBUTION = "airtune"
 PACKAGES = ("agents", "scenarios", "ran", "channel")
 
+_USES = {
+    "raytracing": "ray-traced channels",
+    "agents": "`airtune env` and `airtune train-agent`",
+    "tensorflow": "the engine tensorflow",
+    "scale": "sweeps over several machines",
+    "notebooks": "the notebooks",
+}
+"""What an extra is for; of others the name says it."""
+
 Status = Literal["ok", "note", "broken"]
 
 
@@ -78,7 +87,8 @@ def requirements(required: Iterable[Requirement]) -> Iterator[Finding]:
     for extra_name, members in extras.items():
         missing = [member.name for member in members if not _installed(member)[1]]
         if missing:
-            remedy = f"missing {', '.join(missing)}; run `pip install '{DISTRIBUTION}[{extra_name}]'` if you want it"
+            use = f"to use {_USES[extra_name]}" if extra_name in _USES else "if you want it"
+            remedy = f"missing {', '.join(missing)}; run `pip install '{DISTRIBUTION}[{extra_name}]'` {use}"
             yield Finding("note", f"extra {extra_name}: {remedy}")
         else:
             versions = ", ".join(f"{member.name} {_installed(member)[0]}" for member in members)

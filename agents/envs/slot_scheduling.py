@@ -39,8 +39,8 @@ class SlotState(DrivenState):
         payload: bytes of every UE's update on the air, [batch, num_ues].
         owner: who held every group in the last slot, int32 [batch, num_cells, num_rbgs].
         owed: groups that slices are owed once the slot has run, where a scheduler of slices made its grant.
-        carried: bytes of the link's capacity so far, of every UE if it were alone and of its cell at best; only where
-            the bound is played, [batch, num_ues + num_cells].
+        carried: bytes of the link's capacity so far, of every UE if it were alone, of all cells at best, and of these
+            before the deadline; only where the bound is played, [batch, num_ues + 2].
     """
 
     view: View
@@ -170,7 +170,8 @@ class SlotScheduling(Environment):
         in_time = driven.now_s + driven.network.plan.slot_s <= self.deadline_s + 1e-9
         learnt, utility = self._account(state)
         if state.carried is not None:
-            state.carried += self._capacity(driven)
+            slot_bytes = self._capacity(driven)
+            state.carried += np.column_stack([slot_bytes, slot_bytes[:, -1] * in_time])
         report = driven.network.step(driven.state, directions=(self.direction,), grant=self.layout.grant(action))
         slot = report.uplink if self.direction == "uplink" else report.downlink
         assert slot is not None, "a step is a slot of the direction"
@@ -182,7 +183,7 @@ class SlotScheduling(Environment):
         now_learnt, now_utility = self._account(state)
         wait = np.minimum(driven.wait(self.direction).max(axis=2), _MOST_WAIT).sum(axis=1)
         terms = {
-            "learning": (now_learnt - learnt) * in_time,
+            "learning": (now_learnt - learnt) * (in_time or state.carried is not None),
             "utility": now_utility - utility,
             "delay": wait / max(len(driven.users(self.direction)), 1) * (state.carried is None),
         }
@@ -191,19 +192,45 @@ class SlotScheduling(Environment):
 
     def _account(self, state: SlotState) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the share of all updates that has arrived, and the users' utility, [batch] each."""
-        driven, ues = state.driven, state.payload.shape[1]
+        driven = state.driven
         users = driven.users(self.direction)
         delivered = driven.state.link(self.direction).bearer["delivered"]
         learnt, got = delivered[..., 0].sum(axis=1), delivered[..., 1:].sum(axis=2)[:, users].astype(np.float64)
         if state.carried is not None:
             offered = driven.state.ledgers[self.direction].delay["offered_bytes"].sum(axis=2).astype(np.float64)
             offered[:, driven.network.sources[self.direction].saturated.any(axis=1)] = np.inf
-            learnt, got = state.carried[:, ues:].sum(axis=1), np.minimum(state.carried[:, users], offered[:, users])
+            most = np.minimum(state.carried[:, users], offered[:, users])
+            learnt, got = self._shared_out(state.carried[:, -2], state.carried[:, -1], state.payload.sum(axis=1), most)
         utility = np.log2(1 + got / _FAIR_BYTES).sum(axis=1) / max(len(users), 1)
         return np.minimum(learnt / state.payload.sum(axis=1), 1.0), utility
 
+    def _shared_out(
+        self, carried: NDArray[np.float64], in_time: NDArray[np.float64], payload: NDArray[np.int64],
+        most: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """Return bytes of all updates, [batch], and of each user, [batch, num_users], that are worth most.
+
+        Maximises w_l L / P + w_u mean_k log2(1 + g_k / F) with L + sum_k g_k <= C, L <= min(P, C in time) and g_k at
+        most ``most``. A user's next byte is worth less the more it has: all get the same level g, at most their own, up
+        to where a byte of an update is worth more, g = w_u P / (w_l n ln 2) - F; what updates leave goes to users.
+        """
+        weight = {term.name: self.weights.get(term.name, term.weight) for term in self.terms()}
+        ceiling, users = np.minimum(payload, in_time), max(most.shape[1], 1)
+        most = np.minimum(most, carried[:, None])
+        per_byte = np.maximum(weight["learning"], 1e-12) / payload
+        fair = np.maximum(weight["utility"] / (per_byte * users * np.log(2)) - _FAIR_BYTES, 0.0)
+        wanted = np.minimum(most, fair[:, None]).sum(axis=1)
+        budget = np.maximum(carried - ceiling, np.minimum(wanted, carried))
+        low, high = np.zeros(len(carried)), carried.copy()
+        for _ in range(60):
+            level = (low + high) / 2
+            is_more = np.minimum(most, level[:, None]).sum(axis=1) > budget
+            low, high = np.where(is_more, low, level), np.where(is_more, level, high)
+        got = np.minimum(most, high[:, None])
+        return np.clip(carried - got.sum(axis=1), 0.0, ceiling), got
+
     def _capacity(self, driven: Driven) -> NDArray[np.float64]:
-        """Return bytes that the slot could carry at most: each UE alone, then each cell, [batch, num_ues + num_cells].
+        """Return bytes that the slot could carry at most: each UE alone, then all cells, [batch, num_ues + 1].
 
         Shannon's rate at the true channel and full power without interference, at most what the largest transport
         block holds; a cell gives every group to whoever has most of it.
@@ -228,7 +255,7 @@ class SlotScheduling(Environment):
         group = np.minimum(per_prb, most) * plan.rbg_prbs / 8  # [batch, num_ues, num_rbgs]
         here = state.serving_cell[:, None] == np.arange(plan.num_cells)[:, None]
         best = np.where(here[..., None], group[:, None], 0.0).max(axis=2).sum(axis=2) * plan.streams
-        return np.concatenate([group.sum(axis=2), best], axis=1)
+        return np.column_stack([group.sum(axis=2), best.sum(axis=1)])
 
     def in_scenario(self, policy: str) -> str:
         """Return the command that runs the scenario with the policy as its scheduler."""
@@ -276,15 +303,17 @@ class Scheduled:
 
 @dataclass(frozen=True)
 class Bound:
-    """More than any grant can bring: everyone has the whole band at Shannon's rate, and nobody waits.
+    """More than any grant can bring: the band carries Shannon's rate of its best UEs, and nobody waits.
 
-    Updates together get what their cells carry where every group goes to its best UE, each user what is offered, or
-    what the whole band carries for it; both at once, as if the band were there twice.
+    Cells together carry what every group brings with the best of its UEs, the assignment that maximises the sum rate
+    (Chen et al., arXiv 1909.07972, without their other limits); each user gets no more than is offered, nor than the
+    whole band carries for it. Bytes are shared out between updates and users as is worth most over the episode
+    so far. Holds where learning and utility have weights above 0 and delay has one below.
     """
 
     def __call__(self, environment: SlotScheduling, state: SlotState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
         """Return grants to nobody, and let the environment count capacities."""
         layout = environment.layout
         if state.carried is None:
-            state.carried = np.zeros((len(state.key), layout.ues + layout.cells))
+            state.carried = np.zeros((len(state.key), layout.ues + 2))
         return np.full((len(state.key), layout.cells * layout.parts), layout.ues, np.int64)

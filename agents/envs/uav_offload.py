@@ -80,7 +80,7 @@ def link(scenario: str) -> Link:
 
 
 @lru_cache(maxsize=32)
-def _moved(side: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def ways(side: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the place after each move, a UAV at the edge staying, and which moves stay inside, [num_places, 5]."""
     y, x = np.divmod(np.arange(side * side), side)
     target = np.stack([x, y], -1)[:, None] + _MOVES
@@ -249,7 +249,7 @@ class UavOffload(Environment):
 
     def moved(self, place: NDArray[np.int64], action: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the places after moves; whoever would leave the ground hovers."""
-        return _moved(self.side)[0][place, action]
+        return ways(self.side)[0][place, action]
 
     def values(self, state: UavState) -> dict[str, NDArray[np.float64]]:
         """Return what each UAV sees, in its own coordinates."""
@@ -267,7 +267,7 @@ class UavOffload(Environment):
 
     def mask(self, state: UavState) -> NDArray[np.bool_]:
         """Return which moves stay above the ground."""
-        return _moved(self.side)[1][state.place].reshape(len(state.place), -1)
+        return ways(self.side)[1][state.place].reshape(len(state.place), -1)
 
     def finite(self) -> FiniteProblem:
         """Return the problem of a single UAV over fixed UEs: its states are the places, its rewards those of steps."""
@@ -275,7 +275,7 @@ class UavOffload(Environment):
 
         assert self.uavs == 1, "several UAVs are no finite problem of this size; set uavs: 1"
         assert self.users == "fixed", "UEs that change are no finite problem; set users: fixed"
-        following, inside = _moved(self.side)
+        following, inside = ways(self.side)
         state = self.start(np.zeros(following.size, np.uint64))
         state.place[:, 0] = np.repeat(np.arange(self.num_places), 5)
         terms = self.advance(state, np.tile(np.arange(5), self.num_places)[:, None]).terms

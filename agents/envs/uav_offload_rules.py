@@ -1,32 +1,36 @@
-"""Baselines of UavOffload, and what no policy can beat."""
+"""Baselines of UavOffload."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from agents.draws import uniforms
-from agents.environment import Bound, Rule
-from agents.envs import uav_offload_kernels as kernels
+from agents.environment import Rule
 from agents.particle_swarm import particle_swarm
 from agents.rules import Random
-from agents.tabular import backward_induction
+from agents.tabular import Table, learn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agents.envs.uav_offload import UavOffload, UavState
 
+_MOST_PLACES = 500
+"""Of a grid that is still solved and learned on tables."""
+
 
 def rules(environment: UavOffload) -> dict[str, Rule]:
-    """Return all of them by name; a single UAV over fixed UEs also has an oracle."""
-    found: dict[str, Rule] = {
-        "random": Random(), "hover": Hover(), "greedy": Greedy(), "particle_swarm": Swarm(), "bound": AloneBound(),
-    }  # fmt: skip
-    if environment.uavs == 1 and environment.users == "fixed":
-        found["oracle"] = Oracle()
-    return found
+    """Return all of them by name; fixed UEs add learners on tables, and a single UAV over them an oracle."""
+    from agents.envs.uav_offload_bounds import Best, Oracle
+
+    found: dict[str, Rule] = {"random": Random(), "hover": Hover(), "greedy": Greedy(), "particle_swarm": Swarm()}
+    if environment.users == "fixed" and environment.num_places <= _MOST_PLACES:
+        found |= {"sarsa": Learnt("sarsa"), "q_learning": Learnt("q_learning")}
+        if environment.uavs == 1:
+            found["oracle"] = Oracle()
+    return {**found, "bound": Best()}
 
 
 class Hover:
@@ -34,7 +38,7 @@ class Hover:
 
     def __call__(self, environment: UavOffload, state: UavState, seen: NDArray[np.float32]) -> NDArray[np.int64]:  # noqa: ARG002
         """Return actions, [batch, num_uavs]."""
-        return _shaped(np.zeros(state.place.shape, np.int64))
+        return shaped(np.zeros(state.place.shape, np.int64))
 
 
 class Greedy:
@@ -51,7 +55,7 @@ class Greedy:
                 worth[:, move] = _rewards(environment, state.need_hz, place, place != state.place)
             action[:, uav] = np.where(allowed[:, uav], worth, -np.inf).argmax(axis=1)
             place[:, uav] = environment.moved(state.place[:, uav], action[:, uav])
-        return _shaped(action)
+        return shaped(action)
 
 
 class Swarm:
@@ -74,7 +78,7 @@ class Swarm:
         y, x = away[..., 0], away[..., 1]
         sideways = np.where(x > 0, 1, 3)
         upwards = np.where(y > 0, 2, 4)
-        return _shaped(np.where((x == 0) & (y == 0), 0, np.where(np.abs(x) >= np.abs(y), sideways, upwards)))
+        return shaped(np.where((x == 0) & (y == 0), 0, np.where(np.abs(x) >= np.abs(y), sideways, upwards)))
 
 
 def _placement(environment: UavOffload, state: UavState, replica: int) -> NDArray[np.int64]:
@@ -101,60 +105,25 @@ def _placement(environment: UavOffload, state: UavState, replica: int) -> NDArra
     return target[linear_sum_assignment(way)[1]]
 
 
-class AloneBound(Bound):
-    """No policy gets more: every UAV flies the best way that it could fly if all UEs were its own.
+class Learnt:
+    """What SARSA or Q-learning makes of tables, one a UAV, over its own place: see ``agents.tabular.learn``.
 
-    UAVs share the UEs out among them, so all together get no more than the sum of what each would get if it might
-    choose its UEs freely; and for one UAV, which then depends on no other, backward induction finds the best way. Holds
-    where service is worth something and flying costs: weights of the signs that they have by default.
+    Learns when it is first asked, some seconds, in episodes that no comparison plays.
     """
 
-    def __call__(self, environment: UavOffload, state: UavState, seen: NDArray[np.float32]) -> NDArray[np.int64]:  # noqa: ARG002
+    def __init__(self, method: Literal["sarsa", "q_learning"]) -> None:
+        self._method = method
+        self._table: Table | None = None
+
+    def __call__(self, environment: UavOffload, state: UavState, seen: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, [batch, num_uavs]."""
-        return _shaped(self._solved(environment, state)[0])
-
-    def most(self, environment: UavOffload, state: UavState) -> dict[str, NDArray[np.float64]]:
-        """Return the terms of the step that begins."""
-        action, count, rate = self._solved(environment, state)
-        row, after = np.arange(len(action))[:, None], environment.moved(state.place, action)
-        moves = environment.energy_kj(after != state.place)
-        return {**environment.earned(count[row, after], rate[row, after]), "energy": moves}
-
-    def _solved(self, environment: UavOffload, state: UavState) -> tuple[Any, ...]:
-        from agents.envs.uav_offload import _moved
-
-        weight = {term.name: environment.weights.get(term.name, term.weight) for term in environment.terms()}
-        count = np.empty(state.need_hz.shape[:2], np.int64)
-        rate = np.empty(state.need_hz.shape[:2])
-        each = weight["qos"] / environment.ues / 2
-        kernels.alone(
-            state.need_hz, environment.bandwidth_hz, environment.adequate_bit_s, environment.desired_bit_s, each, each,
-            weight["offloaded"] * environment.step_s / 8e6, count, rate,
-        )  # fmt: skip
-        following, inside = _moved(environment.side)
-        terms = environment.earned(count, rate)
-        gain = weight["qos"] * terms["qos"] + weight["offloaded"] * terms["offloaded"]
-        costs = weight["energy"] * environment.energy_kj(np.arange(5) > 0)
-        reward = np.where(inside, gain[:, following] + costs, -np.inf)
-        # Episodes of one batch may have different ages.
-        action = np.empty(state.place.shape, np.int64)
-        for left in np.unique(environment.steps - state.step):
-            rows = np.flatnonzero(environment.steps - state.step == left)
-            best = backward_induction(following, reward[rows], int(left))[1]
-            action[rows] = np.take_along_axis(best, state.place[rows], axis=1)
-        return action, count, rate
+        if self._table is None:
+            self._table = learn(environment, self._method, _places, environment.num_places)
+        return self._table(environment, state, seen)
 
 
-class Oracle:
-    """The best way of a single UAV over fixed UEs, by backward induction over what is left of the episode."""
-
-    def __call__(self, environment: UavOffload, state: UavState, seen: NDArray[np.float32]) -> NDArray[np.int64]:  # noqa: ARG002
-        """Return actions, [batch]."""
-        problem, action = environment.finite(), np.empty(state.place.shape, np.int64)
-        for left in np.unique(environment.steps - state.step):
-            rows = environment.steps - state.step == left
-            action[rows] = backward_induction(problem.following, problem.reward, int(left))[1][state.place[rows]]
-        return _shaped(action)
+def _places(environment: UavOffload, state: UavState) -> NDArray[np.int64]:  # noqa: ARG001
+    return state.place
 
 
 def _rewards(
@@ -167,6 +136,6 @@ def _rewards(
     return np.asarray(environment.reward(terms).sum(axis=1))
 
 
-def _shaped(action: NDArray[np.int64]) -> NDArray[np.int64]:
+def shaped(action: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return actions as the space has them: of one UAV without its axis."""
     return action[:, 0] if action.shape[1] == 1 else action

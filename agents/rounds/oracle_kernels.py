@@ -124,8 +124,38 @@ def improve(cost, work, sets, samples, worth, curve):
 
 
 @numba.njit(cache=True)
+def _weight_before(at, sets, fade, t):
+    """Return the weight that each UE has before round ``t``, through the rounds that came before, [num_ues]."""
+    earlier = np.zeros(sets.shape[1])
+    for u in range(t):
+        if at[u] > 0:
+            for k in range(sets.shape[1]):
+                earlier[k] = 1.0 if sets[at[u], k] else earlier[k] * fade
+    return earlier
+
+
+@numba.njit(cache=True)
+def _best_of_round(cost, work, sets, samples, worth, curve, progress, spent, earlier, later, passed):
+    """Return the value of a round's best set and level given all others, or minus infinity, and the two."""
+    levels, num_sets = cost.shape
+    fade = curve[2]
+    value, pick, pick_level = -math.inf, -1, -1
+    for s in range(num_sets):
+        effective = 0.0
+        for k in range(len(samples)):
+            now = earlier[k] if s == 0 else (1.0 if sets[s, k] else earlier[k] * fade)
+            effective += samples[k] * max(later[k], now * fade**passed)
+        for i in range(levels):
+            if cost[i, s] < math.inf:
+                end = worth * _accuracy(progress + work[i, s], effective, curve) - spent - cost[i, s]
+                if end > value + 1e-12:
+                    value, pick, pick_level = end, s, i
+    return value, pick, pick_level
+
+
+@numba.njit(cache=True)
 def _ascend(cost, work, sets, samples, worth, curve, at, level):
-    rounds, levels, num_sets = cost.shape
+    rounds = len(cost)
     num_ues = len(samples)
     fade = curve[2]
     value = -math.inf
@@ -140,26 +170,14 @@ def _ascend(cost, work, sets, samples, worth, curve, at, level):
         # later[k]: weight of UE k at the end through rounds after t; passed: rounds after t in which anybody took part.
         passed = 0
         for t in range(rounds - 1, -1, -1):
-            earlier = np.zeros(num_ues)
-            for u in range(t):
-                if at[u] > 0:
-                    for k in range(num_ues):
-                        earlier[k] = 1.0 if sets[at[u], k] else earlier[k] * fade
+            earlier = _weight_before(at, sets, fade, t)
             progress -= work[level[t], at[t]]
             spent -= cost[t, level[t], at[t]]
-            value = -math.inf
-            pick, pick_level = at[t], level[t]
-            for s in range(num_sets):
-                effective = 0.0
-                for k in range(num_ues):
-                    now = earlier[k] if s == 0 else (1.0 if sets[s, k] else earlier[k] * fade)
-                    effective += samples[k] * max(later[k], now * fade**passed)
-                for i in range(levels):
-                    if cost[t, i, s] < math.inf:
-                        end = worth * _accuracy(progress + work[i, s], effective, curve) - spent - cost[t, i, s]
-                        if end > value + 1e-12:
-                            value = end
-                            pick, pick_level = s, i
+            value, pick, pick_level = _best_of_round(
+                cost[t], work, sets, samples, worth, curve, progress, spent, earlier, later, passed
+            )
+            if pick < 0:
+                pick, pick_level = at[t], level[t]
             at[t], level[t] = pick, pick_level
             progress += work[pick_level, pick]
             spent += cost[t, pick_level, pick]

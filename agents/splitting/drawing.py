@@ -9,6 +9,7 @@ import numpy as np
 from agents.radio import places
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from agents.envs.split_point import SplitPoint, SplitState
@@ -19,6 +20,21 @@ _COLOURS = ("tab:green", "tab:blue", "tab:purple")
 def draw_split(environment: SplitPoint, state: SplitState, replica: int, figure: Figure) -> None:
     """Draw the cell on the left; time, energy and choice of every UE on the right."""
     cell, chart = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    _draw_ues(environment, state, replica, cell, chart)
+    cell.set(xlabel="x (m)", ylabel="y (m)", aspect="equal")
+    cell.set_title("UEs of the last round", fontsize=9)
+    cell.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=2)
+    chart.invert_yaxis()
+    chart.set(xlabel="time in the last round (s)")
+    chart.set_title("UE, width, quantiser; accuracy, energy", fontsize=9)
+    figure.suptitle(
+        f"SplitPoint, after round {state.step[replica]}: next round {state.server[replica] / 1e9:.1f} of "
+        f"{environment.server_flops_per_s / 1e9:.0f} GFLOP/s of the server are free",
+        fontsize=9,
+    )
+
+
+def _draw_ues(environment: SplitPoint, state: SplitState, replica: int, cell: Axes, chart: Axes) -> None:
     menu, spots = environment.menu(), places(environment.scenario)
     done = bool(state.step[replica])
     shown = (
@@ -26,7 +42,7 @@ def draw_split(environment: SplitPoint, state: SplitState, replica: int, figure:
     )
     there, where, device = (each[replica] for each in shown)
     sites = np.unique(np.round(spots.world.geometry.cell_position_m[:, :2], 3), axis=0)
-    cell.scatter(*sites.T, marker="*", s=140, color="black", label="gNB and server", zorder=3)
+    cell.scatter(sites[:, 0], sites[:, 1], marker="*", s=140, color="black", label="gNB and server", zorder=3)
     serving = spots.world.geometry.cell_position_m[np.argmax(spots.path_gain, axis=1), :2]
     for cut, option in enumerate(menu.cuts):
         cell.scatter([], [], color=_COLOURS[cut], label=f"cut after layer {option.after}")
@@ -50,15 +66,4 @@ def draw_split(environment: SplitPoint, state: SplitState, replica: int, figure:
                 f"{quality:.0f} %, {state.energy_j[replica, ue]:.2f} J", (0, ue), fontsize=8, va="center",
                 xytext=(3, 0), textcoords="offset points",
             )  # fmt: skip
-    cell.set(xlabel="x (m)", ylabel="y (m)", aspect="equal")
-    cell.set_title("UEs of the last round", fontsize=9)
-    cell.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=2)
     chart.set_yticks(range(environment.ues), names, fontsize=8)
-    chart.invert_yaxis()
-    chart.set(xlabel="time in the last round (s)")
-    chart.set_title("UE, width, quantiser; accuracy, energy", fontsize=9)
-    figure.suptitle(
-        f"SplitPoint, after round {state.step[replica]}: next round {state.server[replica] / 1e9:.1f} of "
-        f"{environment.server_flops_per_s / 1e9:.0f} GFLOP/s of the server are free",
-        fontsize=9,
-    )

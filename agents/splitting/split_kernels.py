@@ -59,6 +59,46 @@ def joint_costs(choice, there, table, up, down, speed, server, joule, radiated, 
 
 
 @numba.njit(cache=True)
+def _loads(table, m, up, down, server, joule, radiated):
+    """Return a UE's seconds of air up, down and of server, J to compute and to send, a micro-batch of ``m``."""
+    send_j = radiated * table[2, m] / up
+    return table[2, m] / up, table[2, m] / down, table[1, m] / server, 3.0 * table[0, m] * joule, send_j
+
+
+@numba.njit(cache=True)
+def _rest(fits, quality, table, up, down, server, joule, radiated):
+    """Return the least loads and the most quality that UEs k, k + 1, ... can have, [4, num_ues + 1] and [num_ues + 1].
+
+    Loads are those of ``_loads``, energies added up.
+    """
+    ues, options = fits.shape
+    least, top = np.zeros((4, ues + 1)), np.zeros(ues + 1)
+    for k in range(ues - 1, -1, -1):
+        low = np.full(4, math.inf)
+        best = 0.0
+        for m in range(options):
+            if fits[k, m]:
+                best = max(best, quality[m])
+                own = _loads(table, m, up[k], down[k], server, joule[k], radiated[k])
+                for part, load in enumerate((own[0], own[1], own[2], own[3] + own[4])):
+                    low[part] = min(low[part], load)
+        least[:, k] = least[:, k + 1] + low
+        top[k] = top[k + 1] + best
+    return least, top
+
+
+@numba.njit(cache=True)
+def _outcome(choice, quality, flops, speed, shared, work, deadline, good):
+    """Return the latest time of UEs, at most the deadline, and ``good`` with the quality of those in time added."""
+    latest = 0.0
+    for j in range(len(choice)):
+        taken = ue_time(flops[choice[j]] / speed[j], shared[0], shared[1], shared[2], work[1], work[0])
+        good += quality[choice[j]] if taken <= deadline else 0.0
+        latest = max(latest, min(taken, deadline))
+    return latest, good
+
+
+@numba.njit(cache=True)
 def best_joint(
     fits, quality, table, up, down, speed, server, joule, radiated, circuit, receive, work, deadline, weights, found
 ):
@@ -68,33 +108,12 @@ def best_joint(
     others the least that they can put, no UE's time or energy is lower. Weights: of the mean quality, the latest
     time, the energy, of signs as in the reward.
     """
-    batches, micro = work
-    passes = batches * micro
+    passes = work[0] * work[1]
     ues, options = fits.shape
-    least = np.full((3, ues + 1), 0.0)
-    top, cheap = np.zeros(ues + 1), np.zeros(ues + 1)
-    for k in range(ues - 1, -1, -1):
-        low = np.full(4, math.inf)
-        best = 0.0
-        for m in range(options):
-            if fits[k, m]:
-                best = max(best, quality[m])
-                low[0] = min(low[0], table[2, m] / up[k])
-                low[1] = min(low[1], table[2, m] / down[k])
-                low[2] = min(low[2], table[1, m] / server)
-                low[3] = min(low[3], 3.0 * table[0, m] * joule[k] + radiated[k] * table[2, m] / up[k])
-        for part in range(3):
-            least[part, k] = least[part, k + 1] + low[part]
-        top[k], cheap[k] = top[k + 1] + best, cheap[k + 1] + low[3]
-    active = 0.0
-    listens = 0.0
-    for k in range(ues):
-        active += circuit[k]
-        listens += receive[k]
-    record = -math.inf
-    choice = np.full(ues, -1)
-    load = np.zeros((4, ues + 1))
-    k = 0
+    least, top = _rest(fits, quality, table, up, down, server, joule, radiated)
+    active, listens = circuit.sum(), receive.sum()
+    record, k = -math.inf, 0
+    choice, load = np.full(ues, -1), np.zeros((4, ues + 1))
     while k >= 0:
         choice[k] += 1
         if choice[k] >= options:
@@ -104,24 +123,18 @@ def best_joint(
         m = choice[k]
         if not fits[k, m]:
             continue
-        load[0, k + 1] = load[0, k] + table[2, m] / up[k]
-        load[1, k + 1] = load[1, k] + table[2, m] / down[k]
-        load[2, k + 1] = load[2, k] + table[1, m] / server
-        load[3, k + 1] = load[3, k] + 3.0 * table[0, m] * joule[k] + radiated[k] * table[2, m] / up[k]
-        up_s, down_s = load[0, k + 1] + least[0, k + 1], load[1, k + 1] + least[1, k + 1]
-        server_s = load[2, k + 1] + least[2, k + 1]
-        latest, good = 0.0, top[k + 1]
-        for j in range(k + 1):
-            taken = ue_time(table[0, choice[j]] / speed[j], up_s, down_s, server_s, micro, batches)
-            good += quality[choice[j]] if taken <= deadline else 0.0
-            latest = max(latest, min(taken, deadline))
-        spent = passes * (load[3, k + 1] + cheap[k + 1] + active * up_s + listens * down_s)
+        own = _loads(table, m, up[k], down[k], server, joule[k], radiated[k])
+        for part in range(4):
+            load[part, k + 1] = load[part, k] + own[part]
+        load[3, k + 1] += own[4]
+        up_s, down_s, server_s, cheapest_j = load[:, k + 1] + least[:, k + 1]
+        shared = (up_s, down_s, server_s)
+        latest, good = _outcome(choice[: k + 1], quality, table[0], speed, shared, work, deadline, top[k + 1])
+        spent = passes * (cheapest_j + active * up_s + listens * down_s)
         reward = weights[0] * good / ues + weights[1] * latest + weights[2] * spent
-        if reward <= record:
-            continue
-        if k == ues - 1:
+        if reward > record and k == ues - 1:
             record = reward
             found[:] = choice
-        else:
+        elif reward > record:
             k += 1
     return record

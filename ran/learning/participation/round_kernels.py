@@ -66,33 +66,47 @@ def band_for(wanted, reach, cap):
 
 
 @numba.njit(cache=True)
+def _bracket(compute_s, bits, reach, cap, total):
+    """Return times before and after that at which all can finish together; 0 and 0 where nobody takes part."""
+    count = 0
+    low = 0.0
+    high = 0.0
+    for k in range(len(bits)):
+        count += bits[k] > 0.0
+    for k in range(len(bits)):
+        if bits[k] > 0.0:
+            low = max(low, compute_s[k] + bits[k] / rate(total, reach[k], cap))
+            high = max(high, compute_s[k] + bits[k] / rate(total / count, reach[k], cap))
+    return low, high
+
+
+@numba.njit(cache=True)
+def _needed(time, compute_s, bits, reach, cap):
+    """Return the bandwidth with which all finish by ``time``, and its derivative."""
+    needed = 0.0
+    slope = 0.0
+    for k in range(len(bits)):
+        if bits[k] > 0.0:
+            left = time - compute_s[k]
+            each, by_rate = band_for(bits[k] / left, reach[k], cap)
+            needed += each
+            slope -= by_rate * bits[k] / (left * left)
+    return needed, slope
+
+
+@numba.njit(cache=True)
 def together(compute_s, bits, reach, cap, total, band):
     """Fill ``band`` so that all finish together, and return when (Shi et al.); no ``bits``: not taking part.
 
     Newton's method on 1 / sum of bandwidths, which is nearly linear in time, within a bracket.
     """
-    count = 0
-    low = 0.0
-    high = 0.0
-    for k in range(len(bits)):
-        band[k] = 0.0
-        count += bits[k] > 0.0
-    if count == 0:
+    band[:] = 0.0
+    low, high = _bracket(compute_s, bits, reach, cap, total)
+    if high == 0.0:
         return 0.0
-    for k in range(len(bits)):
-        if bits[k] > 0.0:
-            low = max(low, compute_s[k] + bits[k] / rate(total, reach[k], cap))
-            high = max(high, compute_s[k] + bits[k] / rate(total / count, reach[k], cap))
     time = low
     for _ in range(60):
-        needed = 0.0
-        slope = 0.0
-        for k in range(len(bits)):
-            if bits[k] > 0.0:
-                left = time - compute_s[k]
-                each, by_rate = band_for(bits[k] / left, reach[k], cap)
-                needed += each
-                slope -= by_rate * bits[k] / (left * left)
+        needed, slope = _needed(time, compute_s, bits, reach, cap)
         if needed > total:
             low = time
         else:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 import pytest
 
-from agents.batched import BatchedEnv, made
+from agents.batched import BatchedEnv, Replicas, made
 from agents.envs import uav_offload_kernels as kernels
 from agents.envs.uav_offload import link
+from agents.envs.uav_offload_bounds import Alone, Together
 from agents.envs.uav_power import propulsion_power_w
-from agents.evaluate import evaluate
+from agents.evaluate import FIRST_TEST_SEED, evaluate
 from agents.tabular import backward_induction, learn, policy_value, value_iteration
 from channel.air_to_ground import SURROUNDINGS, line_of_sight_probability, mean_path_loss_db
 from channel.errors import UserError
@@ -208,3 +209,54 @@ def test_bad_parameters_are_refused() -> None:
     """Property: one sentence that names the remedy."""
     with pytest.raises(UserError, match="lower it"):
         made("uav_offload", {"adequate_bit_s": 9e6})
+
+
+def test_best_places_of_all_together() -> None:
+    """Oracle: every way to place two UAVs within reach, tried by ``offer``; and the sum that the bound counts."""
+    sizes = {"uavs": 2, "side": 4, "ues": 8, "hotspots": 2, "spread_m": 20.0, "tx_power_dbm": -5.0, "steps": 9}
+    problem = made("uav_offload", sizes)
+    state = problem.start(np.array([7], np.uint64))
+    found = Together.of(problem, state, 0)
+    assert found is not None
+    y, x = np.divmod(np.arange(16), 4)
+    away = np.abs(y[:, None] - y) + np.abs(x[:, None] - x)
+    most = np.zeros(7)
+    for pair in product(range(16), repeat=2):
+        server, rate = np.empty((1, 8), np.int64), np.empty((1, 2))
+        count = problem.offer(np.array([pair]), state.need_hz, server, rate)
+        terms = problem.earned(count, rate)
+        reach = max(away[place, own] for place, own in zip(pair, state.place[0], strict=True))
+        most[reach:] = np.maximum(most[reach:], (terms["qos"] + 0.001 * terms["offloaded"]).sum())
+    terms = problem.earned(found.count, found.rate)
+    np.testing.assert_allclose((terms["qos"] + 0.001 * terms["offloaded"]).sum(axis=1), most)
+    assert most[0] < most[1] < most[6]
+    flown_kj = propulsion_power_w(10.0) / 100
+    assert found.total(problem) == pytest.approx(most[1:].sum() + 3 * most[6] - 0.02 * flown_kj * 18)
+
+
+@pytest.mark.parametrize("is_crowded", [True, False])
+def test_no_episode_is_above_the_bound(is_crowded: bool) -> None:
+    """Property: in every episode of several UAVs, no baseline has more; nor has the bound more than UAVs alone."""
+    far = {"uavs": 3, "ues": 4, "spacing_m": 300.0, "hotspots": 1}
+    problem = made("uav_offload", {"steps": 20, **({} if is_crowded else far)})
+    rules = problem.rules()
+    bound = evaluate(problem, rules["bound"], 12)
+    for name in ("random", "hover", "greedy", "particle_swarm"):
+        assert (evaluate(problem, rules[name], 12).returns <= bound.returns + 1e-9).all()
+    replicas = Replicas(problem, 12)
+    replicas.restart(np.arange(12) + FIRST_TEST_SEED)
+    alone = Alone.of(problem, replicas.state).total / 3
+    assert (bound.returns <= alone + 1e-9).all()
+    assert not is_crowded or bound.mean < 0.95 * alone.mean()
+
+
+def test_learners_are_baselines_of_fixed_ues() -> None:
+    """Property: a user finds SARSA and Q-learning among the rules, where a table can hold the problem."""
+    assert not {"sarsa", "q_learning", "oracle"} & set(made("uav_offload", {}).rules())
+    assert not {"sarsa", "q_learning"} & set(made("uav_offload", {**SMALL, "side": 23}).rules())
+    environment = made("uav_offload", SMALL)
+    rules = environment.rules()
+    best = evaluate(environment, rules["oracle"], 20)
+    for name in ("sarsa", "q_learning"):
+        score = evaluate(environment, rules[name], 20)
+        assert 0.95 * best.mean < score.mean <= best.mean + 1e-9
