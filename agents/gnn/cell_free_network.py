@@ -14,6 +14,7 @@ by its interference. A pass moves x towards the weights of the utility, as far a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ from agents.gnn.cell_free import CellFree
 _FEATURES = 11
 _LEAST = 1e-30
 _MOST_STEP = 6.0  # of log x in one pass
+SHIPPED = Path(__file__).with_name("cell_free.safetensors")
+"""Weights that `airtune train-precoder cell_free` made."""
 UTILITIES = ("max_min", "sum", "proportional_fair")
 
 
@@ -62,13 +65,29 @@ class Service:
         return problem.gain * torch.where(problem.present, weight, 0.0)[..., None, :]
 
 
+class Round(nn.Module):
+    """Messages: a node hears what its user's links say by their part in the signal, its AP's, and all in the mean."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.own = nn.Linear(width, width)
+        self.same_user, self.same_ap, self.everyone = (nn.Linear(width, width, bias=False) for _ in range(3))
+
+    def forward(self, hidden: Tensor, share: Tensor, at_ap: Tensor, mean: Tensor) -> Tensor:
+        """Return the next states, real [..., M, K, width]; weights of messages are [..., M, K]."""
+        of_user = self.same_user((share[..., None] * hidden).sum(-3, keepdim=True))
+        of_ap = self.same_ap((at_ap[..., None] * hidden).sum(-2, keepdim=True))
+        of_all = self.everyone((mean[..., None] * hidden).sum((-3, -2), keepdim=True))
+        return hidden + torch.relu(self.own(hidden) + of_user + (of_ap + of_all))
+
+
 class Pass(nn.Module):
     """One pass: features of the links, messages along users and APs, and the next x and a."""
 
     def __init__(self, width: int, rounds: int) -> None:
         super().__init__()
         self.embed = nn.Linear(_FEATURES, width)
-        self.rounds = nn.ModuleList(nn.Linear(4 * width, width) for _ in range(rounds))
+        self.rounds = nn.ModuleList(Round(width) for _ in range(rounds))
         self.head = nn.Linear(width, 3)
         nn.init.zeros_(self.head.weight)
         self.head.bias.data = torch.tensor([1.0, 0.0, 0.0])
@@ -84,12 +103,9 @@ class Pass(nn.Module):
         price = service.price(problem, log_x)
         at_ap = served / served.sum(-1, keepdim=True).clamp(min=1.0)
         hidden = torch.relu(self.embed(_features(problem, service, amplitude, price, log_x, wanted, last)))
-        everyone = served / served.sum((-2, -1), keepdim=True).clamp(min=1.0)
+        mean = served / served.sum((-2, -1), keepdim=True).clamp(min=1.0)
         for layer in self.rounds:
-            same_user = (service.share[..., None] * hidden).sum(-3, keepdim=True).expand_as(hidden)
-            same_ap = (at_ap[..., None] * hidden).sum(-2, keepdim=True).expand_as(hidden)
-            mean = (everyone[..., None] * hidden).sum((-3, -2), keepdim=True).expand_as(hidden)
-            hidden = hidden + torch.relu(layer(torch.cat([hidden, same_user, same_ap, mean], -1)))
+            hidden = layer(hidden, service.share, at_ap, mean)
         pull, push, hold = self.head(hidden).unbind(-1)
         step = (service.share * pull).sum(-2) * wanted + (service.share * push).sum(-2)
         step = _centred(step, problem.present).clamp(-_MOST_STEP, _MOST_STEP)
