@@ -11,6 +11,7 @@ import csv
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,14 +93,17 @@ def _rules() -> dict[str, Callable[[CellFree], Tensor]]:
     """Return allocations by name, the optimum first."""
     learned = load_as(SHIPPED, CellFreeNetwork)
     passes = len(learned.passes)
-    untrained = {number: CellFreeNetwork(number, width=1) for number in (passes, 100)}
     return {
         OPTIMUM: max_min,
-        NETWORK: lambda problem: learned(problem)[-1],
-        **{f"untrained, {n} passes": lambda problem, n=n: untrained[n](problem)[-1] for n in untrained},
-        "fractional power": lambda problem: problem.fractional(0.5),
+        NETWORK: partial(_last, learned),
+        **{f"untrained, {n} passes": partial(_last, CellFreeNetwork(n, width=1)) for n in (passes, 100)},
+        "fractional power": partial(CellFree.fractional, exponent=0.5),
         "equal power": CellFree.equal,
     }
+
+
+def _last(network: CellFreeNetwork, problem: CellFree) -> Tensor:
+    return network(problem)[-1]
 
 
 def _outcome(rule: Callable[[CellFree], Tensor], problem: CellFree) -> Outcome:

@@ -124,7 +124,7 @@ Examples:
 then, in a scenario: mac: {precoder: {name: icgnn, weights: runs/mine/network.safetensors}}""",
 )
 def train_precoder(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or packaged: icgnn, cell_free")],
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or packaged: icgnn, cell_free, wcgcn")],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder  [default: runs/precoder-CONFIG]")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="go on with an interrupted training")] = None,
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from scipy import sparse
@@ -54,35 +52,40 @@ class Programme:
     def __init__(self, problem: CellFree) -> None:
         self.problem = problem
         self.links = np.argwhere((problem.signal > 0).numpy())  # [num_links, 2]
-        self.users = np.flatnonzero(problem.present.numpy())
-        # A user's row is over its largest possible signal, so that rows are alike in size.
-        self.signal, self.root_gain = problem.signal.numpy(), np.sqrt(problem.gain.numpy())
+        num_aps, num_links = problem.signal.shape[0], len(self.links)
+        blocks, self.cones = self._blocks(num_links + num_aps + 1)
+        self.matrix = sparse.csc_matrix(sparse.vstack(blocks))
+        rows = self.matrix.shape[0]
+        self.bound = np.zeros(rows)
+        self.bound[num_links : num_links + num_aps] = 1.0
+        self.noisy = np.zeros(rows, bool)  # the rows that the SINR scales: users' cones but for their heads
+        for end in rows - (num_aps + 2) * np.arange(int(problem.present.sum())):
+            self.noisy[end - num_aps - 1 : end] = True
 
     def strongest_noise(self, sinr: float) -> tuple[float, Tensor]:
         """Return the root of the noise's power, and the amplitudes [M, K] that stand it."""
         import clarabel
 
-        num_aps, num_links = self.signal.shape[0], len(self.links)
-        columns = num_links + num_aps + 1  # a, q, v
-        blocks, sizes = self._blocks(sinr, columns)
-        matrix = sparse.csc_matrix(sparse.vstack(blocks))
-        bound = np.zeros(matrix.shape[0])
-        bound[num_links : num_links + num_aps] = 1.0
-        cones = [clarabel.NonnegativeConeT(num_links + num_aps), *map(clarabel.SecondOrderConeT, sizes)]
+        rows, columns = self.matrix.shape
+        num_links = len(self.links)
+        matrix = self.matrix.copy()
+        matrix.data *= np.where(self.noisy, np.sqrt(sinr), 1.0)[matrix.indices]
+        cones = [clarabel.NonnegativeConeT(rows - sum(self.cones)), *map(clarabel.SecondOrderConeT, self.cones)]
         goal = np.zeros(columns)
         goal[-1] = -1.0
         settings = clarabel.DefaultSettings()
         settings.verbose = False
-        solver = clarabel.DefaultSolver(sparse.csc_matrix((columns, columns)), goal, matrix, bound, cones, settings)
-        found: Any = solver.solve()
+        none = sparse.csc_matrix((columns, columns))
+        found = clarabel.DefaultSolver(none, goal, matrix, self.bound, cones, settings).solve()
         solution = np.asarray(found.x)
-        amplitude = np.zeros(self.signal.shape)
+        amplitude = np.zeros(self.problem.signal.shape)
         amplitude[tuple(self.links.T)] = np.maximum(solution[:num_links], 0.0)
         return float(solution[-1]), self.problem.within_power(torch.from_numpy(amplitude))
 
-    def _blocks(self, sinr: float, columns: int) -> tuple[list[sparse.csr_matrix], list[int]]:
-        """Return the rows of G in G x + slack = bound, and the sizes of the second-order cones."""
-        num_aps, num_links = self.signal.shape[0], len(self.links)
+    def _blocks(self, columns: int) -> tuple[list[sparse.csr_matrix], list[int]]:
+        """Return the rows of G in G x + slack = bound at an SINR of 1, and the sizes of the second-order cones."""
+        signal, root_gain = self.problem.signal.numpy(), np.sqrt(self.problem.gain.numpy())
+        num_aps, num_links = signal.shape[0], len(self.links)
         powers = num_links + np.arange(num_aps)
         eye = sparse.identity(columns, format="csr")
         blocks, sizes = [-eye[:num_links], eye[powers]], list[int]()
@@ -91,12 +94,14 @@ class Programme:
             if len(mine):
                 blocks.append(-eye[np.append(powers[ap], mine)])
                 sizes.append(1 + len(mine))
-        for user in self.users:
+        for user in np.flatnonzero(self.problem.present.numpy()):
             mine = np.flatnonzero(self.links[:, 1] == user)
-            signal = self.signal[self.links[mine, 0], user]
-            scale = signal.sum()
-            row = sparse.csr_matrix((-signal / scale, (np.zeros(len(mine), int), mine)), (1, columns))
-            weight = np.sqrt(sinr) / scale * np.append(self.root_gain[:, user], 1.0)
-            blocks += [row, -sparse.diags(weight) @ eye[np.append(powers, columns - 1)]]
+            heard = signal[self.links[mine, 0], user]
+            scale = heard.sum()  # makes rows of all users alike in size
+            row = sparse.csr_matrix((-heard / scale, (np.zeros(len(mine), int), mine)), (1, columns))
+            blocks += [
+                row,
+                -sparse.diags(np.append(root_gain[:, user], 1.0) / scale) @ eye[np.append(powers, columns - 1)],
+            ]
             sizes.append(2 + num_aps)
         return blocks, sizes
