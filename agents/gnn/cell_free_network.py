@@ -9,6 +9,11 @@ SINR the optimum itself, have the form (with u_k = sum_m s_mk a_mk, I_k the inte
 
 found by setting the Lagrangian's derivative by a_mk to zero: an AP is held back by its power or by mu, what others lose
 by its interference. A pass moves x towards the weights of the utility, as far as its nodes say, and then sets a.
+
+Of arXiv 2408.17252 the abstract's terms are kept: a virtual homogeneous graph, one network for all nodes, any number of
+users, APs and antennas. Chosen here: links as nodes; the form above, so that the network only says how far x goes and
+mu counts, K + M numbers a pass that are means over links; features that see what the last allocation does, as ratios,
+since a count would not carry over to other sizes; passes with weights of their own, each of which ends in powers.
 """
 
 from __future__ import annotations

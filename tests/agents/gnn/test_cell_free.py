@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from agents.gnn.cell_free import CellFree, drops
-from agents.gnn.cell_free_network import UTILITIES, CellFreeNetwork
+from agents.gnn.cell_free_network import SHIPPED, UTILITIES, CellFreeNetwork
 from agents.gnn.max_min import Programme, least_sinr, max_min
+from agents.gnn.network import load_as
 from channel.seeding import stream
 
 THREE = "three_slope"
@@ -209,6 +210,17 @@ def test_absent_aps_and_users_change_nothing():
     assert found[:, :, 4:].abs().sum() == 0
     rate = padded.spectral_efficiency(found)
     torch.testing.assert_close(rate[:, :4], problem.spectral_efficiency(network(problem)[-1]))
+
+
+@pytest.mark.parametrize(("aps", "users"), [(30, 24), (75, 8)])
+def test_shipped_weights_are_near_the_optimum_at_unseen_sizes(aps, users):
+    """Oracle: bisection, in street canyons: 0.95 of its 5th percentile, and of its least user in the mean."""
+    problem = drops(6, aps, users, stream(0, "shipped cell-free", aps, users))
+    network = load_as(SHIPPED, CellFreeNetwork)
+    best = torch.stack([max_min(one(problem, index), tolerance=1e-3) for index in range(6)])
+    rates = [problem.to(torch.float64).spectral_efficiency(a.double()) for a in (network(problem)[-1], best)]
+    assert rates[0].quantile(0.05) > 0.95 * rates[1].quantile(0.05)
+    assert (rates[0].amin(-1) / rates[1].amin(-1)).mean() > 0.95
 
 
 def test_strange_drops_give_finite_powers():
