@@ -50,7 +50,7 @@ SIZES = (
     Size(100, 20, (1,), "three_slope"),
 )  # fmt: skip
 SHOWN = Size(100, 20)
-DROPS = 40
+DROPS = 20
 OPTIMUM, NETWORK = "max-min bisection", "ICGNN"
 
 
