@@ -41,7 +41,8 @@ class Size:
 
     def __str__(self) -> str:
         """Return it as a label."""
-        antennas = "" if self.antennas == (1, 2, 4) else f", {'/'.join(map(str, self.antennas))} antennas"
+        number = "/".join(map(str, self.antennas))
+        antennas = "" if number == "1/2/4" else f", {number} antenna" + "s" * (number != "1")
         return f"{self.aps} x {self.users}" + antennas + (", three slopes" if self.propagation != "umi" else "")
 
 
@@ -58,7 +59,7 @@ def compare(write: Callable[[str], object], out: Path, *, seed: int = 0) -> None
     """Allocate power in fresh drops by every rule, and write spectral efficiencies beside the optimum's, and times."""
     rules = _rules()
     found = dict[Size, dict[str, Outcome]]()
-    write(f"{'APs x users':30}{'rule':24}{'5 %':>8}{'ratio':>8}{'least':>8}{'worst':>8}{'ms':>9}")
+    write(f"{'APs x users':36}{'rule':24}{'5 %':>8}{'ratio':>8}{'least':>8}{'worst':>8}{'ms':>9}")
     for size in SIZES:
         key = (size.aps, size.users, *size.antennas, size.propagation)
         problem = drops(
@@ -69,7 +70,7 @@ def compare(write: Callable[[str], object], out: Path, *, seed: int = 0) -> None
             found[size] = {name: _outcome(rule, problem) for name, rule in rules.items()}
         for name in rules:
             write(
-                f"{size!s:30}{name:24}"
+                f"{size!s:36}{name:24}"
                 + "".join(f"{v:{w}}" for v, w in zip(_line(found[size], name), _FORMATS, strict=True))
             )
     out.mkdir(parents=True, exist_ok=True)
@@ -142,7 +143,7 @@ def _draw(found: dict[Size, dict[str, Outcome]], path: Path) -> None:
         xlabel="spectral efficiency of a user, bit/s/Hz", ylabel="part of users below", ylim=(0, 1), xlim=(0, None)
     )
     left.set_title(f"{SHOWN.aps} APs, {SHOWN.users} users, {DROPS} drops")
-    left.legend(title="5th percentile", fontsize=8, loc="lower right")
+    left.legend(title="5th percentile", fontsize=8, loc="upper left")
     labels, where = [str(size).replace(", ", "\n") for size in found], np.arange(len(found))
     for name in list(found[SHOWN])[1:]:
         right.plot(where, [_line(found[size], name)[2] for size in found], "o-", ms=4, lw=0.8, label=name)
