@@ -23,6 +23,11 @@ add_benchmark("precoding", "agents.bench_precoding", "time and spectral efficien
 add_benchmark(
     "generalisation", "agents.bench_generalisation", "precoding networks on sizes never trained on (CSV, figure)"
 )
+add_benchmark(
+    "cell_free",
+    "agents.bench_cell_free",
+    "power allocation of cell-free networks beside max-min bisection (CSV, figure)",
+)
 
 Parameters = Annotated[
     list[str] | None,
@@ -133,25 +138,27 @@ Examples:
   airtune train-precoder icgnn                    what is shipped, some minutes
   airtune train-precoder my.yaml --out runs/mine
   airtune train-precoder my.yaml --resume runs/mine
+  airtune train-precoder cell_free                power of cell-free networks, some minutes
 then, in a scenario: mac: {precoder: {name: icgnn, weights: runs/mine/network.safetensors}}""",
 )
 def train_precoder(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or a packaged one: icgnn")],
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or packaged: icgnn, cell_free, wcgcn")],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder  [default: runs/precoder-CONFIG]")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="go on with an interrupted training")] = None,
 ) -> None:
-    """Train a precoding network.
+    """Train a network that precodes or allocates power.
 
-    Without labels, on sum rates over mixed sizes. Leaves checkpoints, progress.csv (the rate over RZF's) and weights.
+    Without labels, on rates over mixed sizes. Leaves checkpoints, progress.csv (over RZF's, or plain power control's)
+    and weights.
     """
-    from agents.gnn.training import PrecoderTraining
+    from agents.gnn.task import read_training
     from agents.training_screen import followed_precoder
 
     packaged = Path(__file__).parent / "gnn" / f"{config}.yaml"
     path = packaged if packaged.is_file() else Path(config)
     folder = resume or out or Path("runs") / f"precoder-{path.stem}"
     try:
-        trained = followed_precoder(PrecoderTraining.read(path), folder, resume=resume is not None)
+        trained = followed_precoder(read_training(path), folder, resume=resume is not None)
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with `airtune train-precoder {config} --resume {folder}`", err=True)
         raise typer.Exit(130) from None

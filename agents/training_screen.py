@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from agents.evaluate import Score
-    from agents.gnn.training import PrecoderTraining
+    from agents.gnn.task import Training
     from agents.gnn.training import Progress as PrecoderProgress
     from agents.ppo import Progress
 
@@ -30,7 +30,7 @@ def followed(task: Task, folder: Path, *, resume: bool) -> dict[str, Score]:
         return train_agent(task, folder, resume=resume, tell=tell)
 
 
-def followed_precoder(task: PrecoderTraining, folder: Path, *, resume: bool) -> Path:
+def followed_precoder(task: Training, folder: Path, *, resume: bool) -> Path:
     """Train with a bar on standard error; see ``train_precoder``."""
     from agents.gnn.training import train_precoder
 
@@ -38,7 +38,7 @@ def followed_precoder(task: PrecoderTraining, folder: Path, *, resume: bool) -> 
         line = bar.add_task(task.network, total=task.steps, told="")
 
         def tell(progress: PrecoderProgress) -> None:
-            told = f"{progress.ratio:.3f} of RZF, {progress.steps_per_s:.0f} steps/s"
+            told = f"{progress.ratio:.3f} of {task.reference}, {progress.steps_per_s:.0f} steps/s"
             bar.update(line, completed=progress.steps, told=told)
 
         return train_precoder(task, folder, resume=resume, tell=tell)

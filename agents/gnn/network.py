@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from channel.errors import UserError
 from channel.registry import did_you_mean
 from ran.phy.precoding.streams import Streams
+
+N = TypeVar("N", bound=nn.Module)
 
 
 class PrecodingNetwork(nn.Module):
@@ -34,28 +37,40 @@ NETWORKS = {
     "bipartite": "agents.gnn.bipartite:Bipartite",
     "mlp": "agents.gnn.fixed_mlp:FixedMlp",
 }
-"""Networks by name, as module:class."""
+"""Precoding networks by name, as module:class."""
+
+POWER_NETWORKS = {
+    "cell_free": "agents.gnn.cell_free_network:CellFreeNetwork",
+    "wcgcn": "agents.gnn.wcgcn:Wcgcn",
+}
+"""Networks that allocate power, likewise."""
 
 
-def build(name: str, options: dict[str, int | bool]) -> PrecodingNetwork:
+def build(name: str, options: Mapping[str, int | bool | str]) -> nn.Module:
     """Return a new network; raises UserError where there is none of this name or it lacks an option."""
-    if name not in NETWORKS:
-        raise UserError(f"unknown network {name!r}{did_you_mean(name, list(NETWORKS))} Known: {', '.join(NETWORKS)}")
-    module, _, kind = NETWORKS[name].partition(":")
+    known = {**NETWORKS, **POWER_NETWORKS}
+    if name not in known:
+        raise UserError(f"unknown network {name!r}{did_you_mean(name, list(known))} Known: {', '.join(known)}")
+    module, _, kind = known[name].partition(":")
     try:
-        return cast("PrecodingNetwork", getattr(importlib.import_module(module), kind)(**options))
+        return cast("nn.Module", getattr(importlib.import_module(module), kind)(**options))
     except TypeError as error:
         raise UserError(f"network {name}: {error}; correct `options`") from None
 
 
-def save(network: PrecodingNetwork, name: str, options: dict[str, int | bool], path: Path) -> None:
+def save(network: nn.Module, name: str, options: Mapping[str, int | bool | str], path: Path) -> None:
     """Write weights, and what the network is, as safetensors."""
     about = {"network": name, "options": json.dumps(options)}
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path, metadata=about)
 
 
 def load(path: Path) -> PrecodingNetwork:
-    """Return the network of a file of ``save``; raises UserError where it is none."""
+    """Return the precoding network of a file of ``save``; raises UserError where it is none."""
+    return load_as(path, PrecodingNetwork)  # type: ignore[type-abstract]
+
+
+def load_as(path: Path, kind: type[N]) -> N:
+    """Return the network of a file of ``save``; raises UserError where it is none, or none of this kind."""
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
@@ -66,4 +81,6 @@ def load(path: Path) -> PrecodingNetwork:
         raise UserError(
             f"{path} holds no precoding network ({error}); give what `airtune train-precoder` wrote"
         ) from None
+    if not isinstance(network, kind):
+        raise UserError(f"{path} holds the network {about['network']}, which is for another task; train one for this")
     return network.eval().requires_grad_(requires_grad=False)

@@ -8,19 +8,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.gnn.draws import rayleigh, umi
 from agents.gnn.network import build, save
-from channel.component import Settings
-from channel.errors import UserError
+from agents.gnn.task import Training
 from channel.seeding import stream, stream_key
 from ran.phy.precoding import RZF
 from ran.phy.precoding.streams import Streams
@@ -31,17 +29,13 @@ _UMI_PORTS = 32  # of the panel that antennas are taken from
 _UMI_SEED = 1000  # of the first world; those of tests and of scenarios are smaller
 
 
-class PrecoderTraining(Settings):
+class PrecoderTraining(Training):
     """What is trained, and on what."""
 
     network: str = Field(default="icgnn", description="icgnn, unfolded_wmmse, bipartite or mlp")
-    options: dict[str, int | bool] = Field(default_factory=dict, description="of the network, by its own names")
     utility: Literal["sum", "proportional_fair", "max_min"] = Field(
         default="sum", description="of the streams' rates: their sum, sum of logarithms, or least"
     )
-    steps: int = Field(default=6000, ge=1, le=10_000_000, description="gradient steps, one size each")
-    batch: int = Field(default=128, ge=1, le=100_000, description="channels a step")
-    learning_rate: float = Field(default=2e-3, gt=0, le=1, description="of Adam, falling to 0 as a cosine")
     streams: tuple[int, int] = Field(default=(2, 12), description="fewest and most streams")
     antennas: tuple[int, int] = Field(default=(2, 24), description="fewest and most antennas")
     square_share: float = Field(
@@ -52,25 +46,22 @@ class PrecoderTraining(Settings):
     umi_share: float = Field(default=0.4, ge=0, le=1, description="part of the steps on TR 38.901 UMi channels")
     umi_power_dbm: tuple[float, float] = Field(default=(15.0, 40.0), description="range of transmit powers there")
     umi_worlds: int = Field(default=16, ge=1, le=1000, description="streets to draw UEs from")
-    seed: int = Field(default=0, ge=0, description="of weights and channels")
 
-    @staticmethod
-    def read(path: Path) -> PrecoderTraining:
-        """Return the configuration of a YAML file; raises UserError where it does not hold."""
-        try:
-            return PrecoderTraining.model_validate(yaml.safe_load(path.read_text()) or {})
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: {error}; give a training's YAML file") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            known = ", ".join(PrecoderTraining.model_fields)
-            raise UserError(f"{path}: `{where}`: {first['msg']}; known are {known}") from None
+    reference: ClassVar[str] = "RZF"
+
+    def loss(self, network: nn.Module, step: int) -> tuple[Tensor, float]:
+        """Return the loss of a step's channels, and the mean utility over that of RZF."""
+        h, power_w = batch(self, step)
+        streams = Streams.of(h, 1.0, power_w)
+        reference = utility(rates(streams, h, None), self.utility)
+        stages = [utility(rates(streams, h, a), self.utility) for a in network(streams)]
+        gains = [_gain(value, reference, self.utility).mean() for value in stages]
+        return -(gains[-1] + 0.3 * sum(gains[:-1]) / max(len(gains) - 1, 1)), float(gains[-1].detach())
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: steps done, and the mean utility over RZF's in the last ones (1 is RZF)."""
+    """How far a training is: steps done, and the mean utility over the reference's (RZF's) in the last ones."""
 
     steps: int
     ratio: float
@@ -80,31 +71,26 @@ class Progress:
 class Trainer:
     """A training: weights, optimiser, and steps that depend on nothing but their number and the seed."""
 
-    def __init__(self, task: PrecoderTraining) -> None:
+    def __init__(self, task: Training) -> None:
         self.task, self.steps = task, 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_key(task.seed, "precoder weights") % 2**63)
-            self.network = build(task.network, task.options)
+            self.network = build(task.network, task.building())
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=task.learning_rate)
 
     def step(self) -> float:
-        """Take one gradient step; return the batch's mean utility over that of RZF."""
+        """Take one gradient step; return the batch's mean utility over the reference's."""
         task = self.task
         for group in self.optimiser.param_groups:
             group["lr"] = task.learning_rate * 0.5 * (1 + math.cos(math.pi * self.steps / task.steps))
-        h, power_w = batch(task, self.steps)
-        streams = Streams.of(h, 1.0, power_w)
-        reference = utility(rates(streams, h, None), task.utility)
-        stages = [utility(rates(streams, h, a), task.utility) for a in self.network.train()(streams)]
-        gains = [_gain(value, reference, task.utility).mean() for value in stages]
-        loss = -(gains[-1] + 0.3 * sum(gains[:-1]) / max(len(gains) - 1, 1))
+        loss, ratio = task.loss(self.network.train(), self.steps)
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimiser.step()
         self.steps += 1
-        return float(gains[-1].detach())
+        return ratio
 
     def save(self, path: Path) -> None:
         """Write all that going on needs."""
@@ -127,7 +113,7 @@ class Trainer:
 
 
 def train_precoder(
-    task: PrecoderTraining, out: Path, *, resume: bool = False, tell: Callable[[Progress], None] = lambda progress: None
+    task: Training, out: Path, *, resume: bool = False, tell: Callable[[Progress], None] = lambda progress: None
 ) -> Path:
     """Train, with a checkpoint every minute, and return the file of the trained network.
 
@@ -161,7 +147,7 @@ def train_precoder(
                         saved_s = now_s
         finally:
             trainer.save(out / CHECKPOINT)
-    save(trainer.network, task.network, dict(task.options), out / NETWORK)
+    save(trainer.network, task.network, task.building(), out / NETWORK)
     return out / NETWORK
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 
+import numpy as np
 import pytest
 
-from agents import bench_generalisation, bench_precoding
+from agents import bench_cell_free, bench_generalisation, bench_precoding
+from agents.gnn.cell_free import drops
 from agents.gnn.draws import rayleigh
 from channel.seeding import stream
 from ran.phy.precoding import RZF, WMMSE, sum_rate
@@ -37,3 +39,23 @@ def test_generalisation_leaves_a_table_and_a_figure(monkeypatch, tmp_path):
     rate = {each: sum_rate(h, each.precode(h, 1.0, 10.0), 1.0).mean() for each in (RZF(), WMMSE())}
     assert float(rows[1][2]) == pytest.approx(float(rate[RZF()] / rate[WMMSE()]), rel=1e-5)
     assert (tmp_path / "generalisation.png").stat().st_size > 1000
+
+
+def test_cell_free_leaves_a_table_and_a_figure(monkeypatch, tmp_path):
+    """Oracles: equal power's 5th percentile on the same drops; no rule's least user beats the optimum's."""
+    size = bench_cell_free.Size(6, 3, (1,), "three_slope")
+    monkeypatch.setattr(bench_cell_free, "SIZES", (size,))
+    monkeypatch.setattr(bench_cell_free, "SHOWN", size)
+    monkeypatch.setattr(bench_cell_free, "DROPS", 4)
+    said = list[str]()
+    bench_cell_free.compare(said.append, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "cell_free.csv").read_text().splitlines()))
+    problem = drops(
+        4, 6, 3, stream(0, "bench cell-free", 6, 3, 1, "three_slope"), antennas=(1,), propagation="three_slope"
+    )
+    rate = problem.spectral_efficiency(problem.equal())
+    equal = next(row for row in rows if row["rule"] == "equal power")
+    assert float(equal["se_5_percent"]) == pytest.approx(float(np.percentile(rate.numpy(), 5)), rel=1e-5)
+    assert len(said) == len(rows) + 1
+    assert all(float(row["worst_drop"]) < 1.001 for row in rows)
+    assert (tmp_path / "cell_free.png").stat().st_size > 1000
