@@ -22,6 +22,11 @@ add_benchmark("precoding", "agents.bench_precoding", "time and spectral efficien
 add_benchmark(
     "generalisation", "agents.bench_generalisation", "precoding networks on sizes never trained on (CSV, figure)"
 )
+add_benchmark(
+    "precoded_rounds",
+    "agents.bench_precoded_rounds",
+    "time of a round, spectral efficiency and computing time of every precoder (table, CSV, figure)",
+)
 
 Parameters = Annotated[
     list[str] | None,
