@@ -34,7 +34,7 @@ _UMI_SEED = 1000  # of the first world; those of tests and of scenarios are smal
 class PrecoderTraining(Settings):
     """What is trained, and on what."""
 
-    network: str = Field(default="icgnn", description="icgnn, unfolded_wmmse, bipartite or mlp")
+    network: str = Field(default="icgnn", description="icgnn, unfolded_wmmse, bipartite, direct or mlp")
     options: dict[str, int | bool] = Field(default_factory=dict, description="of the network, by its own names")
     utility: Literal["sum", "proportional_fair", "max_min"] = Field(
         default="sum", description="of the streams' rates: their sum, sum of logarithms, or least"
