@@ -106,7 +106,7 @@ class Precoding(Environment):
     least_users: int = Parameter(default=2, ge=1, le=16, description="fewest users")
     users: int = Parameter(default=16, ge=1, le=16, description="most users")
     draws: int = Parameter(default=1024, ge=16, le=100_000, description="intervals that episodes are made of")
-    drawing: int = Parameter(default=0, ge=0, description="another number, other intervals")
+    drawing: int = Parameter(default=0, ge=0, description="another number, other intervals in other streets")
 
     def problems(self) -> list[str]:
         """Return what does not fit together."""
@@ -161,9 +161,14 @@ class Precoding(Environment):
         return Outcome(terms, np.zeros(len(users), bool), {"users": users})
 
     def rules(self) -> dict[str, Rule]:
-        """Return random choices, every precoder for all users, and the best of all choices by trying them."""
-        fixed = {name.replace(" ", "_"): _Fixed(number) for number, name in enumerate(PRECODERS)}
-        return {"random": Random(), **fixed, "oracle": _Best()}
+        """Return random choices, precoders for all users, the best choice for always, and the best for every interval.
+
+        ``rzf`` follows the classical rule, ``robust_rzf`` adds the errors of estimates to it.
+        """
+        fixed = {name.replace(" ", "_"): _Fixed(number, 0) for number, name in enumerate(PRECODERS)}
+        mean = self.reward({"se": self.table().se, "compute": self.table().compute_ms}).mean(axis=0)
+        always = _Fixed(*(int(part) for part in np.divmod(mean.argmax(), len(SHARES))))
+        return {"random": Random(), **fixed, "best_fixed": always, "oracle": _Best()}
 
     def draw(self, state: PrecodingState, replica: int, figure: Figure) -> None:
         """Draw what every choice would come to in the coming interval, and what is seen of it."""
@@ -188,13 +193,14 @@ class Precoding(Environment):
 
 @dataclass(frozen=True)
 class _Fixed:
-    """One precoder for all users: ``rzf`` is the classical rule K sigma^2 / P."""
+    """Always the same precoder and share."""
 
     number: int
+    share: int
 
     def __call__(self, environment: Precoding, state: PrecodingState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
         """Return the same choice for all."""
-        return np.tile(np.array([self.number, 0], np.int64), (len(state.draw), 1))
+        return np.tile(np.array([self.number, self.share], np.int64), (len(state.draw), 1))
 
 
 @dataclass(frozen=True)
@@ -257,7 +263,7 @@ def table_of(channel: str, antennas: int, users: tuple[int, int], draws: int, dr
     se, compute_ms = np.empty((2, draws, len(PRECODERS), len(SHARES)))
     for size in np.unique(count):
         which = np.flatnonzero(count == size)
-        cells = drawn(channel, len(which), int(size), antennas, rng)
+        cells = drawn(channel, len(which), int(size), antennas, rng, drawing)
         for name, values in cells.seen().items():
             seen[name][which] = values
         for share, part in enumerate(SHARES):

@@ -65,14 +65,14 @@ class Cells:
         return {name: values.double().numpy() for name, values in found.items()}
 
 
-def drawn(channel: str, draws: int, users: int, antennas: int, rng: np.random.Generator) -> Cells:
-    """Return cells of ``users`` users; see ``agents.envs.precoding.table_of``."""
+def drawn(channel: str, draws: int, users: int, antennas: int, rng: np.random.Generator, drawing: int) -> Cells:
+    """Return cells of ``users`` users; each ``drawing`` has its own streets; see ``agents.envs.precoding.table_of``."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, (draws, *shape))).float()
 
     if channel == "umi":
-        h = umi(draws, users, antennas, rng, worlds=_UMI_WORLDS, seed=_UMI_SEED)
+        h = umi(draws, users, antennas, rng, worlds=_UMI_WORLDS, seed=_UMI_SEED + _UMI_WORLDS * drawing)
         power = 10 ** (uniform(*_UMI_POWER_DBM) / 10 - 3)
     else:
         gain_db = torch.from_numpy(rng.standard_normal((draws, users, 1))).float() * _SPREAD_DB
