@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from agents.gnn.draws import rayleigh, umi
 from agents.gnn.network import build, save
+from agents.gnn.recorded_draws import most_antennas, recorded
 from channel.component import Settings
 from channel.errors import UserError
 from channel.seeding import stream, stream_key
@@ -52,7 +53,17 @@ class PrecoderTraining(Settings):
     umi_share: float = Field(default=0.4, ge=0, le=1, description="part of the steps on TR 38.901 UMi channels")
     umi_power_dbm: tuple[float, float] = Field(default=(15.0, 40.0), description="range of transmit powers there")
     umi_worlds: int = Field(default=16, ge=1, le=1000, description="streets to draw UEs from")
+    recordings: tuple[str, ...] = Field(
+        default=(), description="files of `airtune record`, of ray-traced or any other channels"
+    )
+    recorded_share: float = Field(default=0.0, ge=0, le=1, description="part of the steps on those; powers as for UMi")
     seed: int = Field(default=0, ge=0, description="of weights and channels")
+
+    @model_validator(mode="after")
+    def _recordings_are_there(self) -> Self:
+        if self.recorded_share and not self.recordings:
+            raise ValueError("recorded_share needs recordings; name files of `airtune record` there")
+        return self
 
     @staticmethod
     def read(path: Path) -> PrecoderTraining:
@@ -173,6 +184,10 @@ def batch(task: PrecoderTraining, step: int) -> tuple[Tensor, float]:
     if rng.random() < task.square_share:
         antennas = streams
     antennas = max(antennas, task.antennas[0])
+    if task.recorded_share and rng.random() < task.recorded_share:
+        antennas, power_dbm = min(antennas, most_antennas(task.recordings)), rng.uniform(*task.umi_power_dbm)
+        h = recorded(task.batch, min(streams, antennas), antennas, rng, files=task.recordings)
+        return h, float(10 ** (power_dbm / 10 - 3))
     if rng.random() < task.umi_share:
         power_dbm = rng.uniform(*task.umi_power_dbm)
         h = umi(task.batch, streams, _UMI_PORTS, rng, worlds=task.umi_worlds, seed=_UMI_SEED)

@@ -9,7 +9,7 @@ from agents.envs.precoding import FLOP_PER_S, GROUPS, PRECODERS, SHARES, Precodi
 from agents.envs.precoding_draws import drawn, served, solved
 from agents.evaluate import evaluate
 from channel.seeding import stream
-from ran.phy.precoding import MMSE, RZF, ZF, sum_rate
+from ran.phy.precoding import RZF, ZF, sum_rate
 
 QUICK = {"channel": "rayleigh", "draws": 200, "users": 6, "antennas": 8}
 
@@ -49,8 +49,7 @@ def test_factors_multiply_the_regularisation():
 
 
 def test_estimates_err_as_said_and_errors_cost():
-    """Properties: the error's variance over the channel's is e, uncorrelated with the estimate; true SINRs are worse
-    than promised, and robust regularisation beats the classical one where estimates are bad."""
+    """Properties: the error's variance is e |h|^2, uncorrelated with the estimate; it costs, robust RZF less."""
     found = cells(4, 16, 4000)
     wrong = (found.h - found.known).abs().square().sum((-2, -1)) / found.h.abs().square().sum((-2, -1))
     for error in set(found.error.tolist()):
@@ -73,8 +72,7 @@ def test_the_neighbours_beams_move_on():
 
 
 def test_who_is_served():
-    """Oracle: by hand: of two parallel users and an orthogonal weak one, the louder of the two and the weak one; users
-    that wait get nothing, and all power goes to the others."""
+    """Oracle: by hand, of two parallel users the louder, and the weak one; who waits gets nothing, others all power."""
     rows = torch.tensor([[[2.0, 0, 0], [3.0, 0, 0], [0, 1.0, 0]]], dtype=torch.complex64)
     assert served(rows, 2).tolist() == [[False, True, True]]
     assert served(rows, 3).all()
