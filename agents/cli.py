@@ -120,6 +120,7 @@ Examples:
   airtune train-precoder icgnn                    what is shipped, some minutes
   airtune train-precoder my.yaml --out runs/mine
   airtune train-precoder my.yaml --resume runs/mine
+  airtune record munich --out munich.h5           ray-traced channels: recordings: [munich.h5], recorded_share: 0.3
 then, in a scenario: mac: {precoder: {name: icgnn, weights: runs/mine/network.safetensors}}""",
 )
 def train_precoder(
