@@ -25,7 +25,7 @@ add_benchmark(
 add_benchmark(
     "precoded_rounds",
     "agents.bench_precoded_rounds",
-    "time of a round, spectral efficiency and computing time of every precoder (table, CSV, figure)",
+    "time of a round, spectral efficiency and computing time of every precoder (CSV, figure; ten minutes)",
 )
 
 Parameters = Annotated[

@@ -179,14 +179,17 @@ class Precoding(Environment):
             above.bar(number + (share - 1) * width, table.se[place, :, share], width, label=f"{part:.0%} of the users")
             below.bar(number + (share - 1) * width, table.compute_ms[place, :, share], width)
         seen = {name: values[place] for name, values in table.seen.items()}
+        last, share = state.done[replica]
+        chosen = f"\nlast: {PRECODERS[last]} for {SHARES[share]:.0%} of the users" if last >= 0 else ""
         above.set(
             ylabel="sum SE (bit/s/Hz)",
+            ylim=(0, 1.2 * table.se[place].max()),
             title=f"Precoding, step {state.step[replica]}: {seen['users']:.0f} users, {self.antennas} antennas, "
             f"SNR {seen['snr']:.0f} dB, interference {seen['interference']:.0f} dB over noise, "
-            f"CSI error {seen['csi_error']:.0f} dB",
+            f"CSI error {seen['csi_error']:.0f} dB{chosen}",
         )  # fmt: skip
         above.title.set_fontsize(9)
-        above.legend(fontsize=8)
+        above.legend(fontsize=8, ncols=len(SHARES), loc="upper left")
         below.set(ylabel="computing (ms)", yscale="log")
         below.set_xticks(number, PRECODERS, fontsize=8)
 
