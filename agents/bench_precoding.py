@@ -37,7 +37,7 @@ def measure() -> Iterator[Measurement]:
     for antennas, streams in SIZES:
         h = rayleigh(BATCH, streams, antennas, stream(0, "bench precoding", antennas, streams))
         with torch_threads(1), torch.no_grad():
-            times = _times_ms(precoders, h)
+            times = times_ms(precoders, h)
             rates = {
                 name: float(sum_rate(h, each.precode(h, 1.0, POWER), 1.0).mean()) for name, each in precoders.items()
             }
@@ -53,7 +53,7 @@ def measure() -> Iterator[Measurement]:
                 )  # fmt: skip
 
 
-def _times_ms(precoders: dict[str, Precoder], h: Tensor) -> dict[str, float]:
+def times_ms(precoders: dict[str, Precoder], h: Tensor) -> dict[str, float]:
     """Return the median time of each, after one run to warm up."""
     times = dict[str, list[float]]()
     for _ in range(_REPEATS + 1):

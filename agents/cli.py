@@ -28,6 +28,11 @@ add_benchmark(
     "agents.bench_cell_free",
     "power allocation of cell-free networks beside max-min bisection (CSV, figure)",
 )
+add_benchmark(
+    "precoded_rounds",
+    "agents.bench_precoded_rounds",
+    "time of a round, spectral efficiency and computing time of every precoder (CSV, figure; ten minutes)",
+)
 
 Parameters = Annotated[
     list[str] | None,
@@ -139,6 +144,7 @@ Examples:
   airtune train-precoder my.yaml --out runs/mine
   airtune train-precoder my.yaml --resume runs/mine
   airtune train-precoder cell_free                power of cell-free networks, some minutes
+  airtune record munich --out munich.h5           ray-traced channels: recordings: [munich.h5], recorded_share: 0.3
 then, in a scenario: mac: {precoder: {name: icgnn, weights: runs/mine/network.safetensors}}""",
 )
 def train_precoder(

@@ -12,7 +12,7 @@ from ran.mac.grants import follow, pair_streams, schedule
 from ran.mac.harq_kernels import collect_feedback, reserve_retransmissions
 from ran.mac.scheduler import Observation
 from ran.phy.delivery_kernels import account, decide_fate
-from ran.phy.multi_user import expected_channel, far_streams, precode_streams, stream_sinrs
+from ran.phy.multi_user import expected_channel, far_streams, leave_silent, precode_streams, stream_sinrs
 from ran.phy.single_user_kernels import layer_sinrs
 from ran.state import BLOCK_DTYPE, LinkState
 
@@ -127,6 +127,7 @@ def run_link(
         if grant is None:
             pair_streams(link, plan.mimo, state, seen, chosen, pending, rows, noise, kind, streams)
         beams = precode_streams(plan.precoder, streams, rows, noise, power_w, plan.device, plan.threads)
+        leave_silent(streams, beams, pending, power_w)
         gain, noise = np.zeros_like(gain), np.ones_like(noise)
         expected_channel(streams, rows, beams, air.reported_noise_w, power_w, gain, noise)
 

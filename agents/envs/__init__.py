@@ -6,5 +6,14 @@ __all__ = ["ENVIRONMENTS"]
 
 ENVIRONMENTS.declare(
     __name__,
-    ["air_comp_power", "handover", "round_allocation", "slicing", "slot_scheduling", "split_point", "uav_offload"],
+    [
+        "air_comp_power",
+        "handover",
+        "precoding",
+        "round_allocation",
+        "slicing",
+        "slot_scheduling",
+        "split_point",
+        "uav_offload",
+    ],
 )

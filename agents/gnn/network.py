@@ -35,6 +35,7 @@ NETWORKS = {
     "icgnn": "agents.gnn.icgnn_network:IcgnnNetwork",
     "unfolded_wmmse": "agents.gnn.unfolded_wmmse:UnfoldedWmmse",
     "bipartite": "agents.gnn.bipartite:Bipartite",
+    "direct": "agents.gnn.direct:Direct",
     "mlp": "agents.gnn.fixed_mlp:FixedMlp",
 }
 """Precoding networks by name, as module:class."""

@@ -8,16 +8,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from agents.gnn.draws import rayleigh, umi
 from agents.gnn.network import build, save
+from agents.gnn.recorded_draws import most_antennas, recorded
 from agents.gnn.task import Training
 from channel.seeding import stream, stream_key
 from ran.phy.precoding import RZF
@@ -32,7 +33,7 @@ _UMI_SEED = 1000  # of the first world; those of tests and of scenarios are smal
 class PrecoderTraining(Training):
     """What is trained, and on what."""
 
-    network: str = Field(default="icgnn", description="icgnn, unfolded_wmmse, bipartite or mlp")
+    network: str = Field(default="icgnn", description="icgnn, unfolded_wmmse, bipartite, direct or mlp")
     utility: Literal["sum", "proportional_fair", "max_min"] = Field(
         default="sum", description="of the streams' rates: their sum, sum of logarithms, or least"
     )
@@ -46,8 +47,18 @@ class PrecoderTraining(Training):
     umi_share: float = Field(default=0.4, ge=0, le=1, description="part of the steps on TR 38.901 UMi channels")
     umi_power_dbm: tuple[float, float] = Field(default=(15.0, 40.0), description="range of transmit powers there")
     umi_worlds: int = Field(default=16, ge=1, le=1000, description="streets to draw UEs from")
+    recordings: tuple[str, ...] = Field(
+        default=(), description="files of `airtune record`, of ray-traced or any other channels"
+    )
+    recorded_share: float = Field(default=0.0, ge=0, le=1, description="part of the steps on those; powers as for UMi")
 
     reference: ClassVar[str] = "RZF"
+
+    @model_validator(mode="after")
+    def _recordings_are_there(self) -> Self:
+        if self.recorded_share and not self.recordings:
+            raise ValueError("recorded_share needs recordings; name files of `airtune record` there")
+        return self
 
     def loss(self, network: nn.Module, step: int) -> tuple[Tensor, float]:
         """Return the loss of a step's channels, and the mean utility over that of RZF."""
@@ -159,6 +170,10 @@ def batch(task: PrecoderTraining, step: int) -> tuple[Tensor, float]:
     if rng.random() < task.square_share:
         antennas = streams
     antennas = max(antennas, task.antennas[0])
+    if task.recorded_share and rng.random() < task.recorded_share:
+        antennas, power_dbm = min(antennas, most_antennas(task.recordings)), rng.uniform(*task.umi_power_dbm)
+        h = recorded(task.batch, min(streams, antennas), antennas, rng, files=task.recordings)
+        return h, float(10 ** (power_dbm / 10 - 3))
     if rng.random() < task.umi_share:
         power_dbm = rng.uniform(*task.umi_power_dbm)
         h = umi(task.batch, streams, _UMI_PORTS, rng, worlds=task.umi_worlds, seed=_UMI_SEED)

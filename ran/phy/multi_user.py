@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from ran.phy.precoding.precoder import Precoder
 
+_SILENT = 1e-3
+"""Part of a group's power below which a stream counts as switched off."""
+
 
 def precode_streams(
     precoder: Precoder, owner: NDArray[np.int32], rows: NDArray[np.complex64], noise_w: NDArray[np.float32],
@@ -53,6 +56,23 @@ def gather_channels(owner, rows, noise_w, h):  # type: ignore[no-untyped-def]
                         root = np.sqrt(noise_w[b, u, r])
                         for a in range(rows.shape[3]):
                             h[b, c, r, s, a] = rows[b, r, u, a] / root
+
+
+@numba.njit(cache=True)
+def leave_silent(owner, v, pending, power_w):  # type: ignore[no-untyped-def]
+    """Take UEs off the groups in which the precoder gives them next to nothing of ``power_w``, in place.
+
+    A precoder that maximises the sum of rates switches streams off. A block that spans such a group would be lost, or
+    carry next to nothing in all others. UEs that repeat a block, ``pending`` >= 0, keep the groups that it needs.
+    """
+    batch, cells, groups, streams = owner.shape
+    for b in range(batch):
+        for c in range(cells):
+            for r in range(groups):
+                for s in range(streams):
+                    u = owner[b, c, r, s]
+                    if u >= 0 and pending[b, u] < 0 and _norm(v[b, c, r], s) < _SILENT * power_w:
+                        owner[b, c, r, s] = -1
 
 
 @numba.njit(cache=True)
