@@ -22,7 +22,7 @@ from agents.gnn.network import PrecodingNetwork
 from ran.phy.precoding.streams import Streams
 
 _FEATURES = 9
-_TOLERANCE = 1e-3  # of conjugate gradients' last residuals
+_TOLERANCE = 0.03  # of conjugate gradients' residuals; their last product squares it
 # Uplink signal-to-noise ratios beyond 50 dB are held there: single precision could not tell the matrix from a singular.
 _MOST_LOG_RATIO = 11.5
 _LEAST = 1e-30
@@ -84,10 +84,13 @@ class Reception:
         return self.signal + self.disturbance
 
     @staticmethod
-    def of(graph: Graph, coefficients: Tensor) -> Reception:
-        """Return the reception of V = U^H A a, A [batch, K, K], a such that the power is P."""
-        received = graph.gram @ coefficients
-        power = (torch.view_as_real(coefficients) * torch.view_as_real(received)).sum((-3, -2, -1))
+    def of(graph: Graph, coefficients: Tensor | None) -> Reception:
+        """Return the reception of V = U^H A a, A [batch, K, K] or the unit matrix, a such that the power is P."""
+        if coefficients is None:
+            received, power = graph.gram, graph.log_count[:, 0].exp()
+        else:
+            received = graph.gram @ coefficients
+            power = (torch.view_as_real(coefficients) * torch.view_as_real(received)).sum((-3, -2, -1))
         gains = torch.view_as_real(received).square().sum(-1) / power.clamp(min=_LEAST)[:, None, None]
         signal = gains.diagonal(dim1=-2, dim2=-1)
         coupling = gains * (1.0 - torch.eye(gains.shape[-1], dtype=gains.dtype, device=gains.device))
@@ -146,12 +149,12 @@ class IcgnnNetwork(PrecodingNetwork):
         """Return the coefficients of every pass, complex [..., K, K]."""
         graph, size = Graph.of(streams), streams.noise.shape[-1]
         log_share = graph.log_shares(torch.zeros_like(graph.log_noise))
-        found = [torch.diag_embed(graph.present.to(graph.gram.dtype))]
+        found = list[Tensor]()
         for left, layer in zip(reversed(range(len(self.passes))), self.passes, strict=True):
-            steps, tolerance = (min(size, self.inner_steps), 0.0) if left else (size, _TOLERANCE)
-            log_share, log_power = layer(graph, Reception.of(graph, found[-1]), log_share)
-            found.append(coefficients_of(graph, log_share, log_power, steps, tolerance))
-        return [each.reshape(*streams.noise.shape, size) for each in found[1:]]
+            steps = min(size, self.inner_steps) if left else size
+            log_share, log_power = layer(graph, Reception.of(graph, found[-1] if found else None), log_share)
+            found.append(coefficients_of(graph, log_share, log_power, steps, _TOLERANCE))
+        return [each.reshape(*streams.noise.shape, size) for each in found]
 
 
 def coefficients_of(graph: Graph, log_share: Tensor, log_power: Tensor, steps: int, tolerance: float) -> Tensor:
