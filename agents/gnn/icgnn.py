@@ -43,11 +43,8 @@ class ICGNN(Precoder):
 
     def solve(self, streams: Streams) -> Tensor:
         """Return the network's precoder with the full power, complex [..., M, K]."""
-        import torch
-
         network = _network(Path(self.weights) if self.weights else SHIPPED, streams.noise.dtype, streams.noise.device)
-        with torch.no_grad():
-            return streams.full_power(streams.direction.mH @ network(streams)[-1])
+        return streams.full_power(streams.direction.mH @ network.infer(streams))
 
 
 @lru_cache(maxsize=8)

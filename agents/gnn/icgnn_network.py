@@ -156,6 +156,32 @@ class IcgnnNetwork(PrecodingNetwork):
             found.append(coefficients_of(graph, log_share, log_power, steps, _TOLERANCE))
         return [each.reshape(*streams.noise.shape, size) for each in found]
 
+    def infer(self, streams: Streams) -> Tensor:
+        """Return the coefficients of the last pass, complex [..., K, K]; compiled on a CPU in single precision."""
+        if streams.noise.dtype != torch.float32 or streams.noise.device.type != "cpu":
+            return super().infer(streams)
+        import numpy as np
+
+        from agents.gnn.icgnn_kernels import forward
+
+        size = streams.noise.shape[-1]
+        found = torch.empty(*streams.noise.shape, size, dtype=torch.complex64)
+        forward(
+            torch.view_as_real(streams.gram().resolve_conj()).reshape(-1, size, size, 2).numpy(),
+            streams.noise.reshape(-1, size).numpy(), streams.present.reshape(-1, size).float().numpy(),
+            *self._stacked(), self.inner_steps, _TOLERANCE, np.float32(_MOST_LOG_RATIO), self.passes[0].log_count,
+            torch.view_as_real(found).reshape(-1, size, size, 2).numpy(),
+        )  # fmt: skip
+        return found
+
+    def _stacked(self) -> tuple[NDArray[np.float32], ...]:
+        """Return the weights of all passes as the kernel takes them."""
+        weights = []
+        for each in self.passes:
+            turns = torch.stack([layer.weight for layer in each.rounds]), torch.stack([layer.bias for layer in each.rounds])
+            weights.append((each.embed.weight, each.embed.bias, *turns, each.everyone.weight, each.head.weight, each.head.bias))
+        return tuple(torch.stack(each).detach().numpy() for each in zip(*weights, strict=True))
+
 
 def coefficients_of(graph: Graph, log_share: Tensor, log_power: Tensor, steps: int, tolerance: float) -> Tensor:
     """Return A = S C^-1 S diag(c) up to scale, C = I + S (G - I) S with S^2 = q / (1 + q), c^2 = power / (1 + q) / S^2.
