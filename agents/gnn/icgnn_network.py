@@ -137,7 +137,7 @@ class IcgnnNetwork(PrecodingNetwork):
     """
 
     def __init__(
-        self, passes: int = 2, width: int = 24, rounds: int = 2, inner_steps: int = 10, log_count: bool = False
+        self, passes: int = 2, width: int = 16, rounds: int = 2, inner_steps: int = 6, log_count: bool = False
     ) -> None:
         super().__init__()
         self.passes = nn.ModuleList(
