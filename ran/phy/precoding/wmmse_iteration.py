@@ -13,7 +13,7 @@ Every A, RZF's too, is S Y diag(b) with S^2 = q / (1 + q), C = I + S (G - I) S o
 C Y = I gives R without a product of matrices, and without cancelling where a stream is switched off, q_k -> 0:
 
     R_kj = -Y_kj b_j / sqrt(q_k (1 + q_k)),    R_kk = S_k b_k (Y_kk + r_k),    r_k = sum_(j != k) C_kj Y_jk / S_k^2,
-    p = sum_j b_j^2 (S_j^2 Y_jj (Y_jj + r_j) - sum_(k != j) |Y_kj|^2 / (1 + q_k)).
+    p = sum_k b_k^2 S_k^2 Y_kk (Y_kk + r_k) - sum_(k != j) |Y_kj|^2 b_j^2 / (1 + q_k).
 
 An iterate is the uplink powers q and the gains b^2, two numbers a stream.
 """
@@ -29,7 +29,7 @@ from ran.phy.precoding.streams import Streams
 
 # Uplink powers q below the first are of a stream that is off; up to the second (120 dB) Y has digits left.
 _LEAST, _MOST = 1e-30, 1e12
-_EPS, _TINY = torch.finfo(torch.float64).eps, torch.finfo(torch.float64).tiny
+_TINY = 1e-100  # instead of zero, where no stream is present; its square is a number
 
 
 def climb(streams: Streams, tolerance: float, max_iterations: int) -> Tensor:
@@ -47,8 +47,9 @@ def climb(streams: Streams, tolerance: float, max_iterations: int) -> Tensor:
     correlation = gram * (unit[:, :, None] * unit[:, None, :])
     correlation.diagonal(dim1=-2, dim2=-1).zero_()
     power, gain = _iterate(correlation, streams, tolerance, max_iterations)
-    inverse, scale = _inverse(correlation, power)[0], unit * (power / (1.0 + power)).sqrt()
-    coefficients = inverse * (scale[:, :, None] * gain.sqrt()[:, None, :])
+    scale = (power / (1.0 + power)).sqrt()
+    inverse = _inverse(_scaled(correlation, scale))
+    coefficients = inverse * ((unit * scale)[:, :, None] * gain.sqrt()[:, None, :])
     return (coefficients.reshape(*streams.noise.shape, size).mH @ direction).to(streams.direction.dtype)
 
 
@@ -56,11 +57,11 @@ def _iterate(correlation: Tensor, streams: Streams, tolerance: float, max_iterat
     """Return q and b^2 of the last iterate, real [batch, K]; ``correlation`` has zeros on its diagonal."""
     noise, present = (each.reshape(-1, correlation.shape[-1]) for each in (streams.noise.double(), streams.present))
     power = (1.0 / (present.sum(-1, keepdim=True).clamp(min=1) * noise)).clamp(_LEAST, _MOST)  # RZF's
-    gain = present / _Reception.of(correlation, power).norm
+    gain = present / _Reception.of(correlation, power).norms()
     final, index = torch.stack([power, gain]), torch.arange(len(noise), device=noise.device)
     rate = torch.full_like(noise[:, 0], -1.0)
     for _ in range(max_iterations):
-        weight, next_power = _Reception.of(correlation, power).round(power, gain, noise)
+        weight, next_power = _Reception.of(correlation, power).round(gain, noise)
         if tolerance > 0.0:
             previous, rate = rate, torch.log2(weight).sum(-1)
             going = rate - previous > tolerance * rate
@@ -79,53 +80,69 @@ def _iterate(correlation: Tensor, streams: Streams, tolerance: float, max_iterat
 
 @dataclass(frozen=True)
 class _Reception:
-    """What is received, but for the gains b^2.
+    """What uplink powers fix, but for the gains b^2.
 
     Attributes:
-        signal: |R_kk|^2 / b_k^2, real [batch, K].
+        power: q_k, real [batch, K].
+        rest: 1 / (1 + q_k), real [batch, K].
+        sent: S_k Y_kk = A_kk / b_k, real [batch, K].
+        own: S_k (Y_kk + r_k) = R_kk / b_k, real [batch, K].
         leak: |Y_kj|^2 without diagonal, split in squares of real and imaginary parts, real [batch, K, 2 K].
-        norm: ||v_k||^2 / b_k^2, real [batch, K].
     """
 
-    signal: Tensor
+    power: Tensor
+    rest: Tensor
+    sent: Tensor
+    own: Tensor
     leak: Tensor
-    norm: Tensor
 
     @staticmethod
     def of(correlation: Tensor, power: Tensor) -> _Reception:
-        """Return what uplink powers [batch, K] fix."""
-        inverse, matrix = _inverse(correlation, power)
+        """Invert for the uplink powers [batch, K]."""
         rest = 1.0 / (1.0 + power)
         scale = (power * rest).sqrt()
-        diagonal = inverse.diagonal(dim1=-2, dim2=-1).real.clone()
+        matrix = _scaled(correlation, scale)
+        inverse = _inverse(matrix)
+        sent = scale * inverse.diagonal(dim1=-2, dim2=-1).real
         inverse.diagonal(dim1=-2, dim2=-1).zero_()
         parts = torch.view_as_real(inverse).flatten(-2)
         mixed = torch.view_as_real(matrix).flatten(-2).mul_(parts).sum(-1)
-        own = scale * diagonal + mixed / scale
-        leak = parts.square_()
-        waste = _weighted(leak, rest)
-        norm = torch.maximum(scale * diagonal * own - waste, _EPS * waste)  # where rounding leaves nothing
-        return _Reception(own.square(), leak, norm.clamp(min=_TINY))
+        return _Reception(power, rest, sent, sent + mixed / scale, parts.square_())
 
-    def round(self, power: Tensor, gain: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def norms(self) -> Tensor:
+        """Return ||v_k||^2 / b_k^2, real [batch, K]."""
+        waste = _weighted(self.leak, self.rest)
+        return _less(self.sent * self.own, waste)
+
+    def round(self, gain: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights w_k = 1 + SINR_k and the next uplink powers q_k, real [batch, K]."""
-        interference = _weighted(self.leak, gain) / (power * (1.0 + power))
-        # _TINY instead of zero where no stream is present
-        disturbance = interference + noise * (gain * self.norm).sum(-1, keepdim=True).clamp(min=_TINY)
-        signal = gain * self.signal
-        weight = 1.0 + signal / disturbance
-        power = weight * (signal.sqrt() / (signal + disturbance)).square()
-        power = power / (noise * power).sum(-1, keepdim=True).clamp(min=_TINY)
-        return weight, power.clamp(_LEAST, _MOST)
+        spread = self.rest * _weighted(self.leak, gain)
+        radiated = _less((gain * self.sent * self.own).sum(-1, keepdim=True), spread.sum(-1, keepdim=True))
+        disturbance = spread / self.power + noise * radiated
+        signal = gain * self.own.square()
+        total = signal + disturbance
+        weight = total / disturbance
+        power = weight * signal / total.square()
+        return weight, (power / (noise * power).sum(-1, keepdim=True).clamp(min=_TINY)).clamp(_LEAST, _MOST)
 
 
-def _inverse(correlation: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Y and C, complex [batch, K, K]."""
-    scale = (power / (1.0 + power)).sqrt()
-    matrix = correlation * (scale[:, :, None] * scale[:, None, :])
+def _scaled(correlation: Tensor, scale: Tensor) -> Tensor:
+    """Return C = I + S (G - I) S, complex [batch, K, K]."""
+    matrix = torch.view_as_real(correlation).flatten(-2) * scale.repeat_interleave(2, -1)[:, None]
+    matrix = torch.view_as_complex(matrix.mul_(scale[:, :, None]).unflatten(-1, (-1, 2)))
     matrix.diagonal(dim1=-2, dim2=-1).fill_(1.0)
+    return matrix
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Return the inverse of Hermitian matrices, complex [batch, K, K]."""
     # LAPACK's matrices are column-major: the transpose of the inverse of the transpose costs no copy either way.
-    return torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix.mT).L).mT, matrix
+    return torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix.mT).L).mT
+
+
+def _less(whole: Tensor, part: Tensor) -> Tensor:
+    """Return whole - part, which is positive, also where rounding leaves nothing of it."""
+    return torch.maximum(whole - part, torch.finfo(part.dtype).eps * part).clamp(min=_TINY)
 
 
 def _weighted(leak: Tensor, weight: Tensor) -> Tensor:
