@@ -12,9 +12,12 @@ so the network chooses two numbers a node: its share n_k q_k of the dual uplink'
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.gnn.conjugate_gradient import inverse_by_conjugate_gradients
@@ -105,7 +108,8 @@ class Pass(nn.Module):
         super().__init__()
         self.first, self.log_count = first, log_count
         self.embed = nn.Linear(_FEATURES + log_count, width)
-        self.rounds = nn.ModuleList(nn.Linear(3 * width, width) for _ in range(rounds))
+        turns = [nn.Linear(3 * width, width) for _ in range(rounds)]
+        self.rounds: Sequence[nn.Linear] = nn.ModuleList(turns)  # type: ignore[assignment]
         self.everyone = nn.Linear(width, width, bias=False)
         self.head = nn.Linear(width, 3)
         nn.init.zeros_(self.head.weight)
@@ -128,6 +132,11 @@ class Pass(nn.Module):
         power = amplitude if self.first else reception.log_weight + amplitude
         return graph.log_shares(log_share + pull * (target - log_share) + share), power
 
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return the weights in the order of their use, those of all rounds as one."""
+        rounds = (torch.stack(each) for each in zip(*((turn.weight, turn.bias) for turn in self.rounds), strict=True))
+        return self.embed.weight, self.embed.bias, *rounds, self.everyone.weight, self.head.weight, self.head.bias
+
 
 class IcgnnNetwork(PrecodingNetwork):
     """Passes from maximum ratio with equal powers on; freshly made it is a weighted-MMSE iteration from MMSE.
@@ -140,9 +149,8 @@ class IcgnnNetwork(PrecodingNetwork):
         self, passes: int = 2, width: int = 16, rounds: int = 2, inner_steps: int = 6, log_count: bool = False
     ) -> None:
         super().__init__()
-        self.passes = nn.ModuleList(
-            Pass(width, rounds, first=index == 0, log_count=log_count) for index in range(passes)
-        )
+        layers = [Pass(width, rounds, first=index == 0, log_count=log_count) for index in range(passes)]
+        self.passes: Sequence[Pass] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.inner_steps = inner_steps
 
     def forward(self, streams: Streams) -> list[Tensor]:
@@ -160,8 +168,6 @@ class IcgnnNetwork(PrecodingNetwork):
         """Return the coefficients of the last pass, complex [..., K, K]; compiled on a CPU in single precision."""
         if streams.noise.dtype != torch.float32 or streams.noise.device.type != "cpu":
             return super().infer(streams)
-        import numpy as np
-
         from agents.gnn.icgnn_kernels import forward
 
         size = streams.noise.shape[-1]
@@ -169,18 +175,16 @@ class IcgnnNetwork(PrecodingNetwork):
         forward(
             torch.view_as_real(streams.gram().resolve_conj()).reshape(-1, size, size, 2).numpy(),
             streams.noise.reshape(-1, size).numpy(), streams.present.reshape(-1, size).float().numpy(),
-            *self._stacked(), self.inner_steps, _TOLERANCE, np.float32(_MOST_LOG_RATIO), self.passes[0].log_count,
+            self.stacked(), self.inner_steps, np.float32(_TOLERANCE), np.float32(_MOST_LOG_RATIO),
             torch.view_as_real(found).reshape(-1, size, size, 2).numpy(),
         )  # fmt: skip
         return found
 
-    def _stacked(self) -> tuple[NDArray[np.float32], ...]:
-        """Return the weights of all passes as the kernel takes them."""
-        weights = []
-        for each in self.passes:
-            turns = torch.stack([layer.weight for layer in each.rounds]), torch.stack([layer.bias for layer in each.rounds])
-            weights.append((each.embed.weight, each.embed.bias, *turns, each.everyone.weight, each.head.weight, each.head.bias))
-        return tuple(torch.stack(each).detach().numpy() for each in zip(*weights, strict=True))
+    def stacked(self) -> tuple[NDArray[np.float32], ...]:
+        """Return the weights of all passes, [passes, ...] each, in the order in which a pass uses them."""
+        return tuple(
+            torch.stack(each).detach().numpy() for each in zip(*(p.weights() for p in self.passes), strict=True)
+        )
 
 
 def coefficients_of(graph: Graph, log_share: Tensor, log_power: Tensor, steps: int, tolerance: float) -> Tensor:

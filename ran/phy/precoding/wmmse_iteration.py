@@ -129,7 +129,7 @@ class _Reception:
 def _scaled(correlation: Tensor, scale: Tensor) -> Tensor:
     """Return C = I + S (G - I) S, complex [batch, K, K]."""
     matrix = torch.view_as_real(correlation).flatten(-2) * scale.repeat_interleave(2, -1)[:, None]
-    matrix = torch.view_as_complex(matrix.mul_(scale[:, :, None]).unflatten(-1, (-1, 2)))
+    matrix = torch.view_as_complex(matrix.mul_(scale[:, :, None]).reshape(*correlation.shape, 2))
     matrix.diagonal(dim1=-2, dim2=-1).fill_(1.0)
     return matrix
 
