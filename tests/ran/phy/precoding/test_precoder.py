@@ -24,7 +24,7 @@ TABLE = {
 # Three entries lie 2.9, 3.3 and 2.5 standard errors of an average over 500 draws above the means of 40,000, which are
 # 7.95, 25.28 (closed form in test_zf.py: 7.98, 25.34) and 30.91. One draw's rate varies by 3.9, 8.5 and 4.1 there, so
 # that 1 % would take over 10,000 draws. No other definition explains them: zero-forcing scaled in total has 6.31 and
-# 22.60, water-filled 8.63 and 25.46, RZF scaled in total 29.45, with half the regularisation 30.30. ZF and RZF correlate
+# 22.60, water-filled 8.63 and 25.46, RZF scaled in total 29.45, with half its ridge 30.30. ZF and RZF correlate
 # by 0.93 at 20 dB: one unlucky set of draws explains all three. They are held to what 500 draws can tell.
 FEW_DRAWS = {(8, 8, 10, "zf"), (8, 8, 20, "zf"), (8, 8, 20, "rzf")}
 
