@@ -142,7 +142,8 @@ class IcgnnNetwork(PrecodingNetwork):
     """Passes from maximum ratio with equal powers on; freshly made it is a weighted-MMSE iteration from MMSE.
 
     Inverses are by conjugate gradients, in training too, so that the network knows what it will get. The precoders on
-    the way need only be good enough to look at: they get at most ``inner_steps`` steps, the last one K.
+    the way need only be good enough to look at: they get at most ``inner_steps`` steps, the last one K. On a CPU and
+    in single precision ``infer`` is compiled; torch does the rest, and all training.
     """
 
     def __init__(

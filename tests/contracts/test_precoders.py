@@ -98,7 +98,7 @@ def test_rotating_the_antenna_space_rotates_the_precoder(name, streams, antennas
 def test_the_phase_of_a_channel_does_not_matter(name, streams, antennas):
     """Property: h_k -> exp(j phi_k) h_k leaves the sum rate unchanged."""
     h = rayleigh(9, streams, antennas, seed=6)
-    turned = h * torch.exp(1j * torch.arange(streams))[:, None]
+    turned = h * torch.exp(1j * torch.arange(streams, dtype=torch.float64))[:, None]
     rate = sum_rate(h, precode(name, h), NOISE_W)
     torch.testing.assert_close(sum_rate(turned, precode(name, turned), NOISE_W), rate, atol=1e-6, rtol=1e-6)
 
