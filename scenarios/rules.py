@@ -318,6 +318,12 @@ def _layers(scenario: Scenario) -> Iterator[Broken]:
             ("mac", "mimo", "max_streams"),
             f"{mimo.streams} streams, but a cell has {cell} antennas; lower it, or enlarge sites.gnb.antenna",
         )
+    if cell % scenario.mac.precoder.access_points:
+        yield (
+            ("mac", "precoder", "access_points"),
+            f"{scenario.mac.precoder.access_points} access points, but a cell has {cell} antennas, which they cannot "
+            "share evenly; choose a divisor",
+        )
 
 
 def _sampled_losses(scenario: Scenario) -> Iterator[Broken]:

@@ -36,18 +36,16 @@ class ICGNN(Precoder):
     )
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the file of weights."""
+        """Return what is wrong with the access points and with the file of weights."""
+        found = super().problems()
         if self.weights and not Path(self.weights).is_file():
-            return [f"`weights`: there is no file {self.weights}; `airtune train-precoder` writes one"]
-        return []
+            found.append(f"`weights`: there is no file {self.weights}; `airtune train-precoder` writes one")
+        return found
 
     def solve(self, streams: Streams) -> Tensor:
         """Return the network's precoder with the full power, complex [..., M, K]."""
-        import torch
-
         network = _network(Path(self.weights) if self.weights else SHIPPED, streams.noise.dtype, streams.noise.device)
-        with torch.no_grad():
-            return streams.full_power(streams.direction.mH @ network(streams)[-1])
+        return streams.full_power(streams.direction.mH @ network.infer(streams))
 
 
 @lru_cache(maxsize=8)

@@ -12,9 +12,12 @@ so the network chooses two numbers a node: its share n_k q_k of the dual uplink'
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.gnn.conjugate_gradient import inverse_by_conjugate_gradients
@@ -22,7 +25,7 @@ from agents.gnn.network import PrecodingNetwork
 from ran.phy.precoding.streams import Streams
 
 _FEATURES = 9
-_TOLERANCE = 1e-3  # of conjugate gradients' last residuals
+_TOLERANCE = 0.03  # of conjugate gradients' residuals; their last product squares it
 # Uplink signal-to-noise ratios beyond 50 dB are held there: single precision could not tell the matrix from a singular.
 _MOST_LOG_RATIO = 11.5
 _LEAST = 1e-30
@@ -84,10 +87,13 @@ class Reception:
         return self.signal + self.disturbance
 
     @staticmethod
-    def of(graph: Graph, coefficients: Tensor) -> Reception:
-        """Return the reception of V = U^H A a, A [batch, K, K], a such that the power is P."""
-        received = graph.gram @ coefficients
-        power = (torch.view_as_real(coefficients) * torch.view_as_real(received)).sum((-3, -2, -1))
+    def of(graph: Graph, coefficients: Tensor | None) -> Reception:
+        """Return the reception of V = U^H A a, A [batch, K, K] or the unit matrix, a such that the power is P."""
+        if coefficients is None:
+            received, power = graph.gram, graph.log_count[:, 0].exp()
+        else:
+            received = graph.gram @ coefficients
+            power = (torch.view_as_real(coefficients) * torch.view_as_real(received)).sum((-3, -2, -1))
         gains = torch.view_as_real(received).square().sum(-1) / power.clamp(min=_LEAST)[:, None, None]
         signal = gains.diagonal(dim1=-2, dim2=-1)
         coupling = gains * (1.0 - torch.eye(gains.shape[-1], dtype=gains.dtype, device=gains.device))
@@ -102,7 +108,8 @@ class Pass(nn.Module):
         super().__init__()
         self.first, self.log_count = first, log_count
         self.embed = nn.Linear(_FEATURES + log_count, width)
-        self.rounds = nn.ModuleList(nn.Linear(3 * width, width) for _ in range(rounds))
+        turns = [nn.Linear(3 * width, width) for _ in range(rounds)]
+        self.rounds: Sequence[nn.Linear] = nn.ModuleList(turns)  # type: ignore[assignment]
         self.everyone = nn.Linear(width, width, bias=False)
         self.head = nn.Linear(width, 3)
         nn.init.zeros_(self.head.weight)
@@ -125,33 +132,60 @@ class Pass(nn.Module):
         power = amplitude if self.first else reception.log_weight + amplitude
         return graph.log_shares(log_share + pull * (target - log_share) + share), power
 
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return the weights in the order of their use, those of all rounds as one."""
+        rounds = (torch.stack(each) for each in zip(*((turn.weight, turn.bias) for turn in self.rounds), strict=True))
+        return self.embed.weight, self.embed.bias, *rounds, self.everyone.weight, self.head.weight, self.head.bias
+
 
 class IcgnnNetwork(PrecodingNetwork):
     """Passes from maximum ratio with equal powers on; freshly made it is a weighted-MMSE iteration from MMSE.
 
     Inverses are by conjugate gradients, in training too, so that the network knows what it will get. The precoders on
-    the way need only be good enough to look at: they get at most ``inner_steps`` steps, the last one K.
+    the way need only be good enough to look at: they get at most ``inner_steps`` steps, the last one K. On a CPU and
+    in single precision ``infer`` is compiled; torch does the rest, and all training.
     """
 
     def __init__(
-        self, passes: int = 2, width: int = 24, rounds: int = 2, inner_steps: int = 10, log_count: bool = False
+        self, passes: int = 2, width: int = 16, rounds: int = 2, inner_steps: int = 6, log_count: bool = False
     ) -> None:
         super().__init__()
-        self.passes = nn.ModuleList(
-            Pass(width, rounds, first=index == 0, log_count=log_count) for index in range(passes)
-        )
+        layers = [Pass(width, rounds, first=index == 0, log_count=log_count) for index in range(passes)]
+        self.passes: Sequence[Pass] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.inner_steps = inner_steps
 
     def forward(self, streams: Streams) -> list[Tensor]:
         """Return the coefficients of every pass, complex [..., K, K]."""
         graph, size = Graph.of(streams), streams.noise.shape[-1]
         log_share = graph.log_shares(torch.zeros_like(graph.log_noise))
-        found = [torch.diag_embed(graph.present.to(graph.gram.dtype))]
+        found = list[Tensor]()
         for left, layer in zip(reversed(range(len(self.passes))), self.passes, strict=True):
-            steps, tolerance = (min(size, self.inner_steps), 0.0) if left else (size, _TOLERANCE)
-            log_share, log_power = layer(graph, Reception.of(graph, found[-1]), log_share)
-            found.append(coefficients_of(graph, log_share, log_power, steps, tolerance))
-        return [each.reshape(*streams.noise.shape, size) for each in found[1:]]
+            steps = min(size, self.inner_steps) if left else size
+            log_share, log_power = layer(graph, Reception.of(graph, found[-1] if found else None), log_share)
+            found.append(coefficients_of(graph, log_share, log_power, steps, _TOLERANCE))
+        return [each.reshape(*streams.noise.shape, size) for each in found]
+
+    def infer(self, streams: Streams) -> Tensor:
+        """Return the coefficients of the last pass, complex [..., K, K]; compiled on a CPU in single precision."""
+        if streams.noise.dtype != torch.float32 or streams.noise.device.type != "cpu":
+            return super().infer(streams)
+        from agents.gnn.icgnn_kernels import forward
+
+        size = streams.noise.shape[-1]
+        found = torch.empty(*streams.noise.shape, size, dtype=torch.complex64)
+        forward(
+            torch.view_as_real(streams.gram().resolve_conj()).reshape(-1, size, size, 2).numpy(),
+            streams.noise.reshape(-1, size).numpy(), streams.present.reshape(-1, size).float().numpy(),
+            self.stacked(), self.inner_steps, np.float32(_TOLERANCE), np.float32(_MOST_LOG_RATIO),
+            torch.view_as_real(found).reshape(-1, size, size, 2).numpy(),
+        )  # fmt: skip
+        return found
+
+    def stacked(self) -> tuple[NDArray[np.float32], ...]:
+        """Return the weights of all passes, [passes, ...] each, in the order in which a pass uses them."""
+        return tuple(
+            torch.stack(each).detach().numpy() for each in zip(*(p.weights() for p in self.passes), strict=True)
+        )
 
 
 def coefficients_of(graph: Graph, log_share: Tensor, log_power: Tensor, steps: int, tolerance: float) -> Tensor:

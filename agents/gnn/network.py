@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar, cast
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -29,6 +30,11 @@ class PrecodingNetwork(nn.Module):
 
         U are the unit channels ``streams.direction``; the last stage is the precoder, the others also train.
         """
+
+    def infer(self, streams: Streams) -> Tensor:
+        """Return the coefficients of the last stage, without gradients, complex [..., K, K]."""
+        with torch.no_grad():
+            return self(streams)[-1]  # type: ignore[no-any-return]
 
 
 NETWORKS = {

@@ -42,6 +42,10 @@ class PrecoderTraining(Training):
     square_share: float = Field(
         default=0.5, ge=0, le=1, description="part of the steps with as many antennas as streams"
     )
+    held_out: tuple[tuple[int, int], ...] = Field(
+        default=((16, 16), (32, 32), (12, 5), (64, 16)),
+        description="antennas and streams kept for tests: a step that would draw them gets one antenna more",
+    )
     snr_db: tuple[float, float] = Field(default=(-5.0, 30.0), description="range for Rayleigh channels")
     spread_db: float = Field(default=8.0, ge=0, le=40, description="largest deviation of Rayleigh UEs' path gains")
     umi_share: float = Field(default=0.4, ge=0, le=1, description="part of the steps on TR 38.901 UMi channels")
@@ -170,6 +174,7 @@ def batch(task: PrecoderTraining, step: int) -> tuple[Tensor, float]:
     if rng.random() < task.square_share:
         antennas = streams
     antennas = max(antennas, task.antennas[0])
+    antennas += (antennas, streams) in task.held_out
     if task.recorded_share and rng.random() < task.recorded_share:
         antennas, power_dbm = min(antennas, most_antennas(task.recordings)), rng.uniform(*task.umi_power_dbm)
         h = recorded(task.batch, min(streams, antennas), antennas, rng, files=task.recordings)

@@ -20,7 +20,7 @@ every_size = pytest.mark.parametrize(("streams", "antennas"), SIZES)
 both_precisions = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
 
 
-def precode(name: str, h: torch.Tensor, noise_w=NOISE_W, power_w=POWER_W, **parameters: str) -> torch.Tensor:
+def precode(name: str, h: torch.Tensor, noise_w=NOISE_W, power_w=POWER_W, **parameters) -> torch.Tensor:
     return PRECODERS.get(name)(**parameters).precode(h, noise_w, power_w)
 
 
@@ -58,16 +58,19 @@ def test_no_antenna_exceeds_its_share(name, streams, antennas, dtype):
 
 
 @every_precoder
-@every_size
-def test_no_access_point_exceeds_its_share(name, streams, antennas):
-    """Property: scaled to the limits of two access points, neither sends more than its limit and one just that."""
+@pytest.mark.parametrize(("streams", "antennas", "access_points"), [(3, 8, 4), (6, 6, 2), (4, 3, 3)])
+def test_no_access_point_exceeds_its_share(name, streams, antennas, access_points):
+    """Property: under ``per_access_point`` each group of antennas sends at most its share, one just that."""
     h = rayleigh(7, streams, antennas, seed=12)
-    access_point = torch.arange(antennas) * 2 // antennas
-    limit = torch.tensor([0.3, 0.5], dtype=torch.float64) * POWER_W
-    v = limit_power(precode(name, h), limit, access_point=access_point)
-    antenna = v.abs().square().sum(-1)
-    share = torch.stack([antenna[:, access_point == a].sum(-1) for a in (0, 1)], -1) / limit
-    torch.testing.assert_close(share.amax(-1), torch.ones(7, dtype=torch.float64), atol=1e-9, rtol=0)
+    parameters = {"power_constraint": "per_access_point", "access_points": access_points}
+    v = precode(name, h, **parameters)
+    power = v.abs().square().sum(-1).reshape(7, access_points, -1).sum(-1)
+    torch.testing.assert_close(power.amax(-1), torch.full((7,), POWER_W / access_points, dtype=torch.float64))
+    free = precode(name, h)
+    factor = (total_power(v) / total_power(free)).sqrt()[:, None, None]
+    torch.testing.assert_close(v, free * factor, atol=1e-5, rtol=1e-4)
+    with pytest.raises(ValueError, match=f"{antennas} antennas cannot be shared evenly by 5 access points"):
+        precode(name, h, power_constraint="per_access_point", access_points=5)
 
 
 @every_precoder
@@ -95,7 +98,7 @@ def test_rotating_the_antenna_space_rotates_the_precoder(name, streams, antennas
 def test_the_phase_of_a_channel_does_not_matter(name, streams, antennas):
     """Property: h_k -> exp(j phi_k) h_k leaves the sum rate unchanged."""
     h = rayleigh(9, streams, antennas, seed=6)
-    turned = h * torch.exp(1j * torch.arange(streams))[:, None]
+    turned = h * torch.exp(1j * torch.arange(streams, dtype=torch.float64))[:, None]
     rate = sum_rate(h, precode(name, h), NOISE_W)
     torch.testing.assert_close(sum_rate(turned, precode(name, turned), NOISE_W), rate, atol=1e-6, rtol=1e-6)
 

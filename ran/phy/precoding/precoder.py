@@ -21,10 +21,23 @@ if TYPE_CHECKING:
 class Precoder(Component):
     """Steers K streams from M antennas under a power constraint."""
 
-    power_constraint: Literal["total", "per_antenna"] = Field(
+    power_constraint: Literal["total", "per_antenna", "per_access_point"] = Field(
         default="total",
-        description="total: sum power P; per_antenna: moreover at most P / M each, met by one common scaling",
+        description="total: sum power P; per_antenna: moreover at most P / M each; per_access_point: at most an equal "
+        "share for each of access_points groups of antennas; met by one common scaling",
     )
+    access_points: int = Field(
+        default=1, ge=1, le=1024, description="access points, or panels, that share the antennas evenly, in their order"
+    )
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the number of access points."""
+        if (self.power_constraint == "per_access_point") == (self.access_points > 1):
+            return []
+        return [
+            f"`access_points`: {self.access_points} with power_constraint {self.power_constraint}; set two or more and "
+            "per_access_point, or leave both out"
+        ]
 
     def precode(self, h: Tensor, noise_w: Tensor | float, power_w: Tensor | float) -> Tensor:
         """Return the precoding matrix v; stream j reaches the user of stream k with amplitude (h @ v)[k, j].
@@ -41,12 +54,19 @@ class Precoder(Component):
             v, [..., M, K], of h's type and on h's device, with sum_k ||v_k||^2 = P under the ``total`` constraint.
 
         Raises:
-            ValueError: where h is not complex or has fewer than two axes.
+            ValueError: where h is not complex or has fewer than two axes, or where access points cannot share its
+                antennas evenly.
         """
         from ran.phy.precoding.streams import Streams
 
         v = self.solve(Streams.of(h, noise_w, power_w)).resolve_conj()
-        return v if self.power_constraint == "total" else limit_power(v, _column(power_w, v) / v.shape[-2])
+        if self.power_constraint == "total":
+            return v
+        antennas = v.shape[-2]
+        groups = antennas if self.power_constraint == "per_antenna" else self.access_points
+        if antennas % groups:
+            raise ValueError(f"{antennas} antennas cannot be shared evenly by {groups} access points")
+        return limit_power(v, _column(power_w, v) / groups, access_point=_owners(groups, v))
 
     @abstractmethod
     def solve(self, streams: Streams) -> Tensor:
@@ -138,6 +158,13 @@ def limit_power(v: Tensor, limit_w: Tensor | float, *, access_point: Tensor | No
     limit = torch.as_tensor(limit_w, dtype=power.dtype, device=power.device)
     share = torch.where(power > limit, limit / power, 1.0).amin(-1)
     return v * share.sqrt()[..., None, None]
+
+
+def _owners(groups: int, v: Tensor) -> Tensor:
+    """Return the group of every antenna, int64 [M], where groups are equal and in the antennas' order."""
+    import torch
+
+    return torch.arange(v.shape[-2], device=v.device) * groups // v.shape[-2]
 
 
 def _column(value: Tensor | float, like: Tensor) -> Tensor:

@@ -25,7 +25,10 @@ class WMMSE(Precoder):
     """
 
     tolerance: float = Field(
-        default=1e-5, ge=0.0, le=0.1, description="stop when the sum rate grows by less than this fraction"
+        default=1e-5,
+        ge=0.0,
+        le=0.1,
+        description="stop when the sum rate grows by no more than this fraction; 0 never stops",
     )
     max_iterations: int = Field(default=500, ge=0, le=100_000, description="most iterations; 0 leaves the start")
 

@@ -1,4 +1,4 @@
-"""WMMSE in the K x K domain of the streams' correlations.
+"""WMMSE in the K x K domain of the streams' correlations, one Hermitian inverse an iteration.
 
 With V = U^H A (U the unit rows of ``Streams``), G = U U^H, n_k the noise over power and channel gain, and
 p = tr(A^H G A), the received amplitudes are R = G A and
@@ -8,72 +8,143 @@ p = tr(A^H G A), the received amplitudes are R = G A and
 
 one round of receivers, weights and precoder of the classical algorithm. From RZF the diagonal of R is real and
 positive, and stays so: no phases are needed.
+
+Every A, RZF's too, is S Y diag(b) with S^2 = q / (1 + q), C = I + S (G - I) S of unit diagonal, and Y = C^-1. Then
+C Y = I gives R without a product of matrices, and without cancelling where a stream is switched off, q_k -> 0:
+
+    R_kj = -Y_kj b_j / sqrt(q_k (1 + q_k)),    R_kk = S_k b_k (Y_kk + r_k),    r_k = sum_(j != k) C_kj Y_jk / S_k^2,
+    p = sum_k b_k^2 S_k^2 Y_kk (Y_kk + r_k) - sum_(k != j) |Y_kj|^2 b_j^2 / (1 + q_k).
+
+An iterate is the uplink powers q and the gains b^2, two numbers a stream.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from ran.phy.precoding.streams import Streams, regularised_inverse, row_norm, unit_inverse
+from ran.phy.precoding.streams import Streams
+
+# Uplink powers q below the first are of a stream that is off; up to the second (120 dB) Y has digits left.
+_LEAST, _MOST = 1e-30, 1e12
+_TINY = 1e-100  # instead of zero, where no stream is present; its square is a number
 
 
 def climb(streams: Streams, tolerance: float, max_iterations: int) -> Tensor:
     """Return the conjugate rows of V, A^H U, up to one scale per batch element, complex [..., K, M].
 
-    A batch element stops when its sum rate grows by no more than the fraction ``tolerance``; the others go on.
-    Iterates in double precision, since directions that hardly matter to the rate amplify rounding: in single precision
-    a permutation of the users moves V by up to 1e-3.
+    A batch element stops when its sum rate grows by no more than the fraction ``tolerance``, if that is positive; the
+    others go on. Iterates in double precision, since directions that hardly matter to the rate amplify rounding: in
+    single precision a permutation of the users moves V by up to 1e-3.
     """
+    size = streams.noise.shape[-1]
     direction = streams.direction.to(torch.complex128)
-    shape = direction.shape[:-1]
-    gram = (direction @ direction.mH).reshape(-1, shape[-1], shape[-1])
-    noise = streams.noise.double().reshape(-1, shape[-1])
-    coefficients = _start(gram, noise, streams.present.reshape(-1, shape[-1]))
-    final = torch.empty_like(coefficients)
-    index = torch.arange(len(gram), device=gram.device)
+    gram = (direction @ direction.mH).reshape(-1, size, size)
+    # Rows of single precision are units to 1e-7, which a matrix of unit diagonal would take for negative eigenvalues.
+    unit = gram.diagonal(dim1=-2, dim2=-1).real.clamp(min=0.5).rsqrt()
+    correlation = gram * (unit[:, :, None] * unit[:, None, :])
+    correlation.diagonal(dim1=-2, dim2=-1).zero_()
+    power, gain = _iterate(correlation, streams, tolerance, max_iterations)
+    scale = (power / (1.0 + power)).sqrt()
+    inverse = _inverse(_scaled(correlation, scale))
+    coefficients = inverse * ((unit * scale)[:, :, None] * gain.sqrt()[:, None, :])
+    return (coefficients.reshape(*streams.noise.shape, size).mH @ direction).to(streams.direction.dtype)
+
+
+def _iterate(correlation: Tensor, streams: Streams, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor]:
+    """Return q and b^2 of the last iterate, real [batch, K]; ``correlation`` has zeros on its diagonal."""
+    noise, present = (each.reshape(-1, correlation.shape[-1]) for each in (streams.noise.double(), streams.present))
+    power = (1.0 / (present.sum(-1, keepdim=True).clamp(min=1) * noise)).clamp(_LEAST, _MOST)  # RZF's
+    gain = present / _Reception.of(correlation, power).norms()
+    final, index = torch.stack([power, gain]), torch.arange(len(noise), device=noise.device)
     rate = torch.full_like(noise[:, 0], -1.0)
     for _ in range(max_iterations):
-        weight, uplink = _weights(gram, noise, coefficients)
-        previous, rate = rate, torch.log2(weight).sum(-1)
-        stopped = rate - previous <= tolerance * rate
-        if stopped.any():
-            final[index[stopped]] = coefficients[stopped]
-            gram, noise, coefficients, index, rate, weight, uplink = (
-                each[~stopped] for each in (gram, noise, coefficients, index, rate, weight, uplink)
-            )
-        if len(index) == 0:
-            break
-        coefficients = _precoder(gram, weight, uplink)
-    final[index] = coefficients
-    return (final.reshape(*shape, shape[-1]).mH @ direction).to(streams.direction.dtype)
+        weight, next_power = _Reception.of(correlation, power).round(gain, noise)
+        if tolerance > 0.0:
+            previous, rate = rate, torch.log2(weight).sum(-1)
+            going = rate - previous > tolerance * rate
+            if not going.all():
+                final[:, index[~going]] = torch.stack([power[~going], gain[~going]])
+                correlation, noise, index, rate, weight, gain, power, next_power = (
+                    each[going] for each in (correlation, noise, index, rate, weight, gain, power, next_power)
+                )
+                if len(index) == 0:
+                    break
+        power = next_power
+        gain = weight / (1.0 + power)
+    final[:, index] = torch.stack([power, gain])
+    return final[0], final[1]
 
 
-def _start(gram: Tensor, noise: Tensor, present: Tensor) -> Tensor:
-    """Return A of RZF with equal power per stream."""
-    inverse = regularised_inverse(gram, present.sum(-1, keepdim=True) * noise)
-    # The norms of the columns: ||U^H a_k||^2 = a_k^H G a_k.
-    power = (inverse.conj() * (gram @ inverse)).real.sum(-2).clamp(min=torch.finfo(noise.dtype).tiny)
-    return inverse * torch.where(present, power.rsqrt(), 0.0)[:, None, :]
+@dataclass(frozen=True)
+class _Reception:
+    """What uplink powers fix, but for the gains b^2.
+
+    Attributes:
+        power: q_k, real [batch, K].
+        rest: 1 / (1 + q_k), real [batch, K].
+        sent: S_k Y_kk = A_kk / b_k, real [batch, K].
+        own: S_k (Y_kk + r_k) = R_kk / b_k, real [batch, K].
+        leak: |Y_kj|^2 without diagonal, split in squares of real and imaginary parts, real [batch, K, 2 K].
+    """
+
+    power: Tensor
+    rest: Tensor
+    sent: Tensor
+    own: Tensor
+    leak: Tensor
+
+    @staticmethod
+    def of(correlation: Tensor, power: Tensor) -> _Reception:
+        """Invert for the uplink powers [batch, K]."""
+        rest = 1.0 / (1.0 + power)
+        scale = (power * rest).sqrt()
+        matrix = _scaled(correlation, scale)
+        inverse = _inverse(matrix)
+        sent = scale * inverse.diagonal(dim1=-2, dim2=-1).real
+        inverse.diagonal(dim1=-2, dim2=-1).zero_()
+        parts = torch.view_as_real(inverse).flatten(-2)
+        mixed = torch.view_as_real(matrix).flatten(-2).mul_(parts).sum(-1)
+        return _Reception(power, rest, sent, sent + mixed / scale, parts.square_())
+
+    def norms(self) -> Tensor:
+        """Return ||v_k||^2 / b_k^2, real [batch, K]."""
+        waste = _weighted(self.leak, self.rest)
+        return _less(self.sent * self.own, waste)
+
+    def round(self, gain: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights w_k = 1 + SINR_k and the next uplink powers q_k, real [batch, K]."""
+        spread = self.rest * _weighted(self.leak, gain)
+        radiated = _less((gain * self.sent * self.own).sum(-1, keepdim=True), spread.sum(-1, keepdim=True))
+        disturbance = spread / self.power + noise * radiated
+        signal = gain * self.own.square()
+        total = signal + disturbance
+        weight = total / disturbance
+        power = weight * signal / total.square()
+        return weight, (power / (noise * power).sum(-1, keepdim=True).clamp(min=_TINY)).clamp(_LEAST, _MOST)
 
 
-def _weights(gram: Tensor, noise: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weights w_k = 1 + SINR_k and the amplitudes sqrt(q_k), real [batch, K]."""
-    received = gram @ coefficients
-    tiny = torch.finfo(noise.dtype).tiny  # instead of zero, where no stream is present
-    power = (torch.view_as_real(coefficients) * torch.view_as_real(received)).sum((-3, -2, -1)).clamp(min=tiny)
-    diagonal = received.diagonal(dim1=-2, dim2=-1)
-    signal = diagonal.real.square()
-    diagonal.zero_()  # summing the interference alone keeps its digits
-    disturbance = row_norm(received).square() + noise * power[:, None]
-    weight = 1.0 + signal / disturbance
-    amplitude = (weight * signal).sqrt() / (signal + disturbance)
-    total = torch.linalg.vector_norm(amplitude * noise.sqrt(), dim=-1, keepdim=True)
-    return weight, amplitude / total.clamp(min=tiny)
+def _scaled(correlation: Tensor, scale: Tensor) -> Tensor:
+    """Return C = I + S (G - I) S, complex [batch, K, K]."""
+    matrix = torch.view_as_real(correlation).flatten(-2) * scale.repeat_interleave(2, -1)[:, None]
+    matrix = torch.view_as_complex(matrix.mul_(scale[:, :, None]).reshape(*correlation.shape, 2))
+    matrix.diagonal(dim1=-2, dim2=-1).fill_(1.0)
+    return matrix
 
 
-def _precoder(gram: Tensor, weight: Tensor, uplink: Tensor) -> Tensor:
-    """Return the next A, complex [batch, K, K]."""
-    power = uplink.square()
-    inverse, scale = unit_inverse(gram, power.reciprocal())
-    return inverse * (scale[:, :, None] * (weight / (1.0 + power)).sqrt()[:, None, :])
+def _inverse(matrix: Tensor) -> Tensor:
+    """Return the inverse of Hermitian matrices, complex [batch, K, K]."""
+    # LAPACK's matrices are column-major: the transpose of the inverse of the transpose costs no copy either way.
+    return torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix.mT).L).mT
+
+
+def _less(whole: Tensor, part: Tensor) -> Tensor:
+    """Return whole - part, which is positive, also where rounding leaves nothing of it."""
+    return torch.maximum(whole - part, torch.finfo(part.dtype).eps * part).clamp(min=_TINY)
+
+
+def _weighted(leak: Tensor, weight: Tensor) -> Tensor:
+    """Return sum_j |Y_kj|^2 weight_j, real [batch, K]."""
+    return (leak * weight.repeat_interleave(2, -1)[:, None]).sum(-1)

@@ -21,22 +21,29 @@ TABLE = {
     (8, 8, 10): {"mrt": 8.45, "zf": 8.46, "rzf": 16.01, "wmmse": 18.57},
     (8, 8, 20): {"mrt": 9.21, "zf": 26.51, "rzf": 31.38, "wmmse": 36.58},
 }
-# Entries that 20,000 draws contradict: zero-forcing at M = K has the closed form of test_zf.py, 7.98 and 25.34, and
-# RZF, the same matrix as Sionna's, has 30.96. One draw's rate varies by 3.9, 8.5 and 4.1 bit/s/Hz there, so that
-# averages over few hundred draws miss by percents.
-CONTRADICTED = {(8, 8, 10, "zf"), (8, 8, 20, "zf"), (8, 8, 20, "rzf")}
-ENTRIES = [(*case, name, rate) for case, row in TABLE.items() for name, rate in row.items()]
+# Three entries lie 2.9, 3.3 and 2.5 standard errors of an average over 500 draws above the means of 40,000, which are
+# 7.95, 25.28 (closed form in test_zf.py: 7.98, 25.34) and 30.91. One draw's rate varies by 3.9, 8.5 and 4.1 there, so
+# that 1 % would take over 10,000 draws. No other definition explains them: zero-forcing scaled in total has 6.31 and
+# 22.60, water-filled 8.63 and 25.46, RZF scaled in total 29.45, with half its ridge 30.30. ZF and RZF correlate
+# by 0.93 at 20 dB: one unlucky set of draws explains all three. They are held to what 500 draws can tell.
+FEW_DRAWS = {(8, 8, 10, "zf"), (8, 8, 20, "zf"), (8, 8, 20, "rzf")}
 
 
 @pytest.mark.parametrize(
-    ("antennas", "streams", "snr_db", "name", "rate"), [e for e in ENTRIES if e[:4] not in CONTRADICTED]
+    ("antennas", "streams", "snr_db", "name", "rate"),
+    [(*case, name, rate) for case, row in TABLE.items() for name, rate in row.items()],
 )
 def test_the_reference_table_is_reproduced(antennas, streams, snr_db, name, rate):
-    """Oracle: REFERENCE.md section 2, 1 %. Catches a wrong power split, regularisation, start or conjugate."""
+    """Oracle: REFERENCE.md section 2, 1 %. Catches a wrong power split, regularisation, start or conjugate.
+
+    Of three entries: 4 standard errors of an average over 500 draws.
+    """
     draws = 3000 if name == "wmmse" or antennas == 64 else 20_000
     h = rayleigh(draws, streams, antennas, seed=0)
-    v = PRECODERS.get(name)().precode(h, 1.0, 10 ** (snr_db / 10))
-    assert float(sum_rate(h, v, 1.0).mean()) == pytest.approx(rate, rel=0.01)
+    found = sum_rate(h, PRECODERS.get(name)().precode(h, 1.0, 10 ** (snr_db / 10)), 1.0)
+    few = (antennas, streams, snr_db, name) in FEW_DRAWS
+    allowed = 4.0 * float(found.std()) / 500**0.5 if few else 0.01 * rate
+    assert float(found.mean()) == pytest.approx(rate, abs=allowed)
 
 
 def test_sum_rate_by_hand():
