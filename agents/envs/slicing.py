@@ -251,7 +251,7 @@ class Slicing(Environment):
             "sla_first": heuristics.SlaFirst(0.6),
             "threshold": heuristics.Threshold(0.7),
             "deadline_first": heuristics.DeadlineFirst(0.8, 1.5),
-            "quorum_first": heuristics.QuorumFirst(2.0, 0.7),
+            "quorum_first": heuristics.QuorumFirst(1.5, 0.7),
             "slack": heuristics.Slack(0.5, 1.4, 0.5),
             "urgency": heuristics.Urgency(1.0),
             "c_mu": heuristics.CMu(3.0, 0.05),

@@ -90,17 +90,17 @@ def test_what_has_not_arrived_is_dropped() -> None:
 def test_delays_are_those_of_packets() -> None:
     """Oracle: the ledger's oldest packets by hand, over 100 ms (5QI 7); updates do not count."""
     played = replicas(payload_bytes=1e7, steps=30, round_steps=30)
-    for _ in range(30):
+    driven, seen = played.state.driven, set[float]()
+    for _ in range(20):
         info = played.step(np.full(2, 10))[3]
-    driven = played.state.driven
-    ledger = driven.state.ledgers["uplink"]
-    late = np.zeros(2)
-    for b, u in np.ndindex(2, 3):
-        queue = ledger.queue[b, u, 1]
-        if queue["count"]:
-            late[b] += driven.now_s - ledger.packet[b, u, 1, queue["head"]]["arrival_s"] > 0.1
-    assert late.any()
-    np.testing.assert_allclose(info["terms"]["late"], late / 3)
+        ledger, late = driven.state.ledgers["uplink"], np.zeros(2)
+        for b, u in np.ndindex(2, 3):
+            queue = ledger.queue[b, u, 1]
+            if queue["count"]:
+                late[b] += driven.now_s - ledger.packet[b, u, 1, queue["head"]]["arrival_s"] > 0.1
+        np.testing.assert_allclose(info["terms"]["late"], late / 3)
+        seen |= set(late.tolist())
+    assert {0.0, 3.0} <= seen
 
 
 def test_updates_are_queued_when_they_have_been_computed() -> None:
