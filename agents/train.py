@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -232,6 +233,7 @@ class _Log:
     """Progress as a table and for TensorBoard."""
 
     def __init__(self, folder: Path, *, fresh: bool) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorBoard imports TensorFlow where it is installed
         from torch.utils.tensorboard import SummaryWriter
 
         self._table = (folder / CURVE).open("w" if fresh else "a", newline="")
