@@ -147,7 +147,7 @@ class IcgnnNetwork(PrecodingNetwork):
     """
 
     def __init__(
-        self, passes: int = 2, width: int = 16, rounds: int = 2, inner_steps: int = 6, log_count: bool = False
+        self, passes: int = 2, width: int = 16, rounds: int = 2, inner_steps: int = 8, log_count: bool = False
     ) -> None:
         super().__init__()
         layers = [Pass(width, rounds, first=index == 0, log_count=log_count) for index in range(passes)]

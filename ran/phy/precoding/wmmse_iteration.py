@@ -136,8 +136,10 @@ def _scaled(correlation: Tensor, scale: Tensor) -> Tensor:
 
 def _inverse(matrix: Tensor) -> Tensor:
     """Return the inverse of Hermitian matrices, complex [batch, K, K]."""
-    # LAPACK's matrices are column-major: the transpose of the inverse of the transpose costs no copy either way.
-    return torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix.mT).L).mT
+    # LAPACK's matrices are column-major: the transpose of the inverse of the transpose costs no copy either way. The
+    # inverse takes the place of the factor.
+    factor = torch.linalg.cholesky_ex(matrix.mT).L
+    return torch.cholesky_inverse(factor, out=factor).mT
 
 
 def _less(whole: Tensor, part: Tensor) -> Tensor:
