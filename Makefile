@@ -3,8 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What is never imported need not be compiled: half of the time that an installation takes.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := requirements.lock
 READY := $(VENV)/.ready
 KERAS := $(VENV)/.keras
@@ -19,7 +18,9 @@ setup: $(READY)  ## the environment alone
 $(READY): $(LOCK) pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("AirTune needs Python 3.11 or newer") if sys.version_info < (3, 11) else 0'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) -r $(LOCK)
+	$(PIP) --no-compile -r $(LOCK)
+	@# pip would compile on one core, half of its time; some packages hold templates that are no Python
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	$(PIP) --no-deps -e .
 	@echo "a first tiny run compiles the slot loop (half a minute, once)"
 	rm -rf $(VENV)/first-run

@@ -95,7 +95,7 @@ def train_agent(
     steps: Annotated[int, typer.Option(min=1, max=10_000_000_000, help="of the environment, all replicas")] = 1_000_000,
     envs: Annotated[int, typer.Option(min=1, max=100_000, help="replicas")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="of weights, actions and episodes")] = 0,
-    episodes: Annotated[int, typer.Option(min=20, max=100_000, help="of the comparison at the end")] = 100,
+    episodes: Annotated[int, typer.Option(min=20, max=100_000, help="of the comparison at the end")] = 200,
     parameters: Parameters = None,
     settings: Annotated[
         list[str] | None, typer.Option("--with", metavar="A=VALUE", help="a setting of the algorithm; may be repeated")

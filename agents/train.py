@@ -57,7 +57,7 @@ class Task:
     steps: int = 1_000_000
     num_envs: int = 256
     seed: int = 0
-    episodes: int = 100
+    episodes: int = 200
     device: str = "cpu"
 
     @staticmethod
