@@ -45,7 +45,7 @@ class ICGNN(Precoder):
     def solve(self, streams: Streams) -> Tensor:
         """Return the network's precoder with the full power, complex [..., M, K]."""
         network = _network(Path(self.weights) if self.weights else SHIPPED, streams.noise.dtype, streams.noise.device)
-        return streams.full_power(streams.direction.mH @ network.infer(streams))
+        return streams.total_power(network.infer(streams).mH @ streams.direction)
 
 
 @lru_cache(maxsize=8)

@@ -191,7 +191,7 @@ def batch(task: PrecoderTraining, step: int) -> tuple[Tensor, float]:
 
 def rates(streams: Streams, h: Tensor, coefficients: Tensor | None) -> Tensor:
     """Return the rates, bit/s/Hz, real [..., K], of a network's coefficients, of RZF without any; noise is 1."""
-    v = RZF().solve(streams) if coefficients is None else streams.full_power(streams.direction.mH @ coefficients)
+    v = RZF().solve(streams) if coefficients is None else streams.total_power(coefficients.mH @ streams.direction)
     gain = torch.view_as_real((h @ v).resolve_conj()).square().sum(-1)
     signal = gain.diagonal(dim1=-2, dim2=-1)
     return torch.log2(1.0 + signal / (gain.sum(-1) - signal + 1.0).clamp(min=1.0))
