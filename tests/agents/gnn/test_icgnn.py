@@ -50,7 +50,7 @@ def test_a_new_network_is_weighted_mmse():
 
     streams = Streams.of(h, 1.0, 10.0)
     stages = build("icgnn", {"passes": 3, "inner_steps": 8})(streams)
-    rates = [float(sum_rate(h, streams.full_power(streams.direction.mH @ a), 1.0).mean().detach()) for a in stages]
+    rates = [float(sum_rate(h, streams.total_power(a.mH @ streams.direction), 1.0).mean().detach()) for a in stages]
     assert rates == sorted(rates)
     assert rates[-1] > float(sum_rate(h, RZF().precode(h, 1.0, 10.0), 1.0).mean())
     assert rates[-1] < float(sum_rate(h, WMMSE().precode(h, 1.0, 10.0), 1.0).mean())

@@ -34,7 +34,7 @@ def test_reception_has_the_rates_of_its_precoder():
     h = rayleigh(6, 4, 5, seed=1) * torch.tensor([1.0, 0.3, 2.0, 1.0])[:, None]
     streams, coefficients = Streams.of(h, 1.0, POWER), rayleigh(6, 4, 4, seed=2)
     for a, used in ((coefficients, coefficients), (None, torch.eye(4, dtype=h.dtype).expand(6, 4, 4))):
-        v = streams.full_power(streams.direction.mH @ used)
+        v = streams.total_power(used.mH @ streams.direction)
         rate = Reception.of(graph_of(h), a).log_weight.sum(-1) / np.log(2.0)
         torch.testing.assert_close(rate, sum_rate(h, v, 1.0))
 
@@ -47,7 +47,7 @@ def test_shares_are_those_of_weighted_mmse():
     start = torch.linalg.lstsq(streams.direction.mH, climb(streams, 0.0, 0).mH).solution
     reception = Reception.of(graph, start)
     found = coefficients_of(graph, weighted_mmse_shares(graph, reception), reception.log_weight, 4, 0.0)
-    torch.testing.assert_close(streams.full_power(streams.direction.mH @ found), streams.full_power(rows.mH))
+    torch.testing.assert_close(streams.total_power(found.mH @ streams.direction), streams.total_power(rows))
 
 
 def by_hand(layer: Pass, graph: Graph, reception: Reception, log_share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
