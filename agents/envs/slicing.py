@@ -17,6 +17,8 @@ from agents.fields import Choice, Field, Term
 from agents.rules import Random
 from ran.mac import shares_seen
 from ran.mac.shares_seen import Queues
+from ran.mac.sharing.deadline_first import DeadlineFirst
+from ran.mac.sharing.sla_first import SlaFirst
 from ran.network import Direction
 from ran.payload_bearers import begin, end
 from ran.queues import set_shares
@@ -248,9 +250,9 @@ class Slicing(Environment):
             "random": Random(),
             "fixed": heuristics.Fixed(0.5),
             "proportional": heuristics.Proportional(0.25),
-            "sla_first": heuristics.SlaFirst(0.6),
+            "sla_first": heuristics.OfScenarios(SlaFirst(margin=0.6)),
             "threshold": heuristics.Threshold(0.7),
-            "deadline_first": heuristics.DeadlineFirst(0.8, 1.5),
+            "deadline_first": heuristics.OfScenarios(DeadlineFirst(margin=0.8, most=1.5)),
             "quorum_first": heuristics.QuorumFirst(1.5, 0.7),
             "slack": heuristics.Slack(0.5, 1.4, 0.5),
             "urgency": heuristics.Urgency(1.0),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agents.envs.slicing import Slicing, SlicingState
+    from ran.mac.sharing import Sharing
 
 
 @dataclass(frozen=True)
@@ -40,30 +41,14 @@ class Proportional:
 
 
 @dataclass(frozen=True)
-class SlaFirst:
-    """Traffic gets what it needs to stay within its budgets, times ``margin``; the rest is learning's."""
+class OfScenarios:
+    """What `mac.slice_shares` does in scenarios, by the same numbers."""
 
-    margin: float
-
-    def __call__(self, environment: Slicing, state: SlicingState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
-        """Return 1 - margin x traffic's load."""
-        return environment.nearest(1 - self.margin * environment.values(state)["traffic_load"])
-
-
-@dataclass(frozen=True)
-class DeadlineFirst:
-    """Learning gets what its updates need to be in time, times ``margin``; nothing where that is above ``most``.
-
-    The rest is traffic's. Rounds that need more than the cell has are given up before they cost anything.
-    """
-
-    margin: float
-    most: float
+    sharing: Sharing
 
     def __call__(self, environment: Slicing, state: SlicingState, seen: NDArray[np.float32]) -> NDArray[Any]:  # noqa: ARG002
-        """Return margin x learning's load."""
-        load = environment.values(state)["learning_load"]
-        return environment.nearest(np.where(load <= self.most, self.margin * load, 0.0))
+        """Return the rule's share."""
+        return environment.nearest(self.sharing.share(environment.queues(state)))
 
 
 @dataclass(frozen=True)
@@ -93,7 +78,7 @@ class Urgency:
 
 @dataclass(frozen=True)
 class QuorumFirst:
-    """As DeadlineFirst, but for the airtime after which the quorum is there instead of that of all updates."""
+    """As `deadline_first`, but for the airtime after which the quorum is there instead of that of all updates."""
 
     margin: float
     most: float

@@ -74,6 +74,11 @@ class Queues:
         """Return the sums over the UEs that each cell serves, [batch, cells], of values [batch, ues]."""
         return np.asarray(np.where(self.here(), each[:, None, :], 0).sum(axis=2), np.float64)
 
+    def traffic_load(self) -> NDArray[np.float64]:
+        """Return the airtime that traffic wants over what its oldest packets leave of their budgets, [batch, cells]."""
+        left = np.maximum(1 - self.wait, self.window_s / self.budget_s)
+        return self.by_cell(self.demand / left)
+
     def quorum_load(self) -> NDArray[np.float64]:
         """Return the airtime over the time left after which the quorum is there, [batch, cells].
 
@@ -116,13 +121,12 @@ def values(queues: Queues) -> dict[str, NDArray[np.float64]]:
     wait = queues.wait[:, queues.users]
     order = np.argsort(-wait, axis=1, kind="stable")
     need, demand = queues.need, queues.demand
-    margin = np.maximum(1 - queues.wait, queues.window_s / queues.budget_s)
     return {
         "need": _log(np.sort(need, axis=1), LEAST_NEED),
         "wait": np.take_along_axis(wait, order, axis=1),
         "demand": _log(np.take_along_axis(demand[:, queues.users], order, axis=1), LEAST_NEED),
         "learning_load": queues.by_cell(need),
-        "traffic_load": queues.by_cell(demand / margin),
+        "traffic_load": queues.traffic_load(),
         "quorum_load": queues.quorum_load(),
         "share": queues.share,
         "waiting": (queues.left > 0).mean(axis=1, keepdims=True),

@@ -35,5 +35,4 @@ class SlaFirst(Sharing):
         """Return 1 - margin x traffic's load, at least 0."""
         import numpy as np
 
-        left = np.maximum(1 - queues.wait, queues.window_s / queues.budget_s)
-        return np.maximum(1 - self.margin * queues.by_cell(queues.demand / left), 0.0)
+        return np.maximum(1 - self.margin * queues.traffic_load(), 0.0)
