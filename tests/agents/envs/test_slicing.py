@@ -213,3 +213,19 @@ def test_no_heuristic_beats_the_bound_term_by_term(name: str) -> None:
     rule, bound = (evaluate(environment, environment.rules()[each], 8) for each in (name, "bound"))
     assert rule.terms["rounds"].mean() <= bound.terms["rounds"].mean()
     assert rule.terms["late"].mean() >= bound.terms["late"].mean()
+
+
+@pytest.mark.parametrize("action", [0, 3, 10])
+def test_rules_of_scenarios_by_the_observation(action: int) -> None:
+    """Oracle: 1 - 0.6 x traffic's load, and 0.8 x learning's where that is at most 1.5, of what an agent sees."""
+    played = replicas(payload_bytes=60e3)
+    for _ in range(3):
+        played.step(np.full(2, action))
+        environment, state = played.environment, played.state
+        seen, values = environment.observe(state), environment.values(state)
+        learning, traffic = values["learning_load"], values["traffic_load"]
+        assert (learning > 0).any()
+        expected = {"sla_first": 1 - 0.6 * traffic, "deadline_first": np.where(learning <= 1.5, 0.8 * learning, 0.0)}
+        for name, share in expected.items():
+            chosen = environment.rules()[name](environment, state, seen)
+            np.testing.assert_array_equal(chosen, np.rint(10 * np.clip(share[:, 0], 0, 1)))

@@ -158,6 +158,24 @@ def test_nothing_beats_the_bound_replica_by_replica() -> None:
         assert (total["delay"] >= bound["delay"]).all()
 
 
+def test_only_what_is_there_before_the_deadline_has_taught() -> None:
+    """Oracle: bytes of updates that arrive in slots before the deadline, over all; later ones arrive for nothing."""
+    played = Replicas(made("slot_scheduling", SMALL | {"deadline_s": 0.02, "payload_bytes": 200e3}), len(SEEDS))
+    played.restart(SEEDS)
+    environment, learnt, in_time, late = played.environment, 0.0, 0, 0
+    rule = Scheduled("round_robin")
+    for _ in range(environment.steps):
+        state = played.state
+        driven, before = state.driven, state.driven.state.uplink.bearer["delivered"][..., 0].sum()
+        ends_s = driven.now_s + driven.network.plan.slot_s
+        terms = played.step(rule(environment, state, environment.observe(state)))[3]["terms"]
+        arrived = driven.state.uplink.bearer["delivered"][..., 0].sum() - before
+        in_time, late = (in_time + arrived, late) if ends_s <= 0.02 + 1e-9 else (in_time, late + arrived)
+        learnt += float((terms["learning"] * state.payload.sum(axis=1)).sum())
+    assert min(in_time, late) > 0
+    assert learnt == pytest.approx(in_time)
+
+
 def test_observation_and_grant_by_hand() -> None:
     """Oracle: hand computation of parts, votes and masks of a cell of two UEs and five groups in two parts."""
     layout = SlotLayout(ues=2, cells=1, groups=5, parts=2)
