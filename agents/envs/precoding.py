@@ -223,9 +223,10 @@ def flop(precoder: str, streams: NDArray[np.int64], antennas: int) -> NDArray[np
 
     Directions and powers 8 K M; correlations 4 K^2 M (half of a Hermitian matrix) and, in the end, V = H^H A 8 K^2 M;
     a Hermitian inverse or solve for K right-hand sides 8 K^3 (Cholesky factor 8/6, inverse 8 * 5/6 K^3 at most); a
-    product of K x K matrices 8 K^3. An iteration of WMMSE is one product and one inverse. ICGNN with two passes of
-    w = 24 features looks at its first precoder and writes the second: conjugate gradients of at most 10 and of K
-    steps of one product each, two products to look, and messages 2 * 2 * 3 K^2 w a pass beside 2 K (9 w + 7 w^2 + 3 w).
+    product of K x K matrices 8 K^3. An iteration of WMMSE is one inverse. ICGNN makes three precoders with w = 16
+    features and looks at the first two: conjugate gradients of at most 8 steps, of K the last time, are a product a
+    step (the first needs none, the end one), a look is another; a pass has messages 2 * 2 * 2 K^2 w and layers
+    2 K (9 w + 2 * 3 w^2 + 3 w).
     """
     k = np.asarray(streams, np.float64)
     directions, inverse, product = 8 * k * antennas, 8 * k**3, 8 * k**3
@@ -233,11 +234,11 @@ def flop(precoder: str, streams: NDArray[np.int64], antennas: int) -> NDArray[np
         return directions
     linear = directions + 12 * k**2 * antennas
     if precoder == "wmmse":
-        return linear + inverse + WMMSE_ITERATIONS * (product + inverse)
+        return linear + inverse + WMMSE_ITERATIONS * inverse
     if precoder == "icgnn":
-        width = 24
-        network = 2 * (12 * k**2 * width + 2 * k * (12 * width + 7 * width**2))
-        return linear + (np.minimum(k, 10) + k + 2) * product + network
+        passes, width = 3, 16
+        network = passes * (8 * k**2 * width + 2 * k * (12 * width + 6 * width**2))
+        return linear + ((passes - 1) * (np.minimum(k, 8) + 1) + k) * product + network
     return linear + inverse
 
 

@@ -1,7 +1,7 @@
-"""Conjugate gradients on a CPU, compiled: many matrices at a time, one in each lane, so that all stays in the cache.
+"""Conjugate gradients on a CPU, compiled: sixteen matrices at a time, so that all stays in the cache.
 
-Every array's last axis is the lanes; complex ones have the real parts of all lanes before the imaginary parts. Axes
-over rows and columns are padded with zeros to multiples of four, so that sums can be taken four at a time.
+Arrays end in [2, LANES]: real and imaginary parts, one number of each matrix. Rows and columns are taken two by two,
+so that a number read serves twice; axes over them are padded with zeros to even numbers.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -10,76 +10,88 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-LANES = 32
-FAST = {"contract", "reassoc", "nsz", "arcp"}
+from ran.lanes import any_greater, choose, get, get_complex, inner, lanes, larger, plus_product, put, put_complex
+
 _TINY, _ZERO, _ONE = np.finfo(np.float32).tiny, np.float32(0.0), np.float32(1.0)
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def row_times_matrix(p, c, t, size):
-    """Fill t with the row p times the matrix c, complex: p and t are [K, 2 lanes], c [K, K, 2 lanes]."""
-    for j in range(size):
-        for n in range(2 * LANES):
-            t[j, n] = _ZERO
-    for k in range(0, size, 4):
-        for j in range(size):
-            for n in range(LANES):
-                i = n + LANES
-                t[j, n] += (
-                    p[k, n] * c[k, j, n] - p[k, i] * c[k, j, i]
-                    + p[k + 1, n] * c[k + 1, j, n] - p[k + 1, i] * c[k + 1, j, i]
-                    + p[k + 2, n] * c[k + 2, j, n] - p[k + 2, i] * c[k + 2, j, i]
-                    + p[k + 3, n] * c[k + 3, j, n] - p[k + 3, i] * c[k + 3, j, i]
-                )  # fmt: skip
-                t[j, i] += (
-                    p[k, n] * c[k, j, i] + p[k, i] * c[k, j, n]
-                    + p[k + 1, n] * c[k + 1, j, i] + p[k + 1, i] * c[k + 1, j, n]
-                    + p[k + 2, n] * c[k + 2, j, i] + p[k + 2, i] * c[k + 2, j, n]
-                    + p[k + 3, n] * c[k + 3, j, i] + p[k + 3, i] * c[k + 3, j, n]
-                )  # fmt: skip
+@numba.njit(cache=True)
+def two_rows_times_matrix(p, row, c, t, size):
+    """Fill t [2, K, 2, lanes] with two rows of p [:, K, 2, lanes], from ``row`` on, times c [K, K, 2, lanes].
+
+    Return the real parts of both inner products of a row of p with its row of t.
+    """
+    nothing = lanes(_ZERO), lanes(_ZERO)
+    first, second = nothing
+    for j in range(0, size, 2):
+        upper, upper_next, lower, lower_next = nothing, nothing, nothing, nothing
+        for k in range(size):
+            here, beside = get_complex(c, k, j), get_complex(c, k, j + 1)
+            above, below = get_complex(p, row, k), get_complex(p, row + 1, k)
+            upper, upper_next = plus_product(upper, above, here), plus_product(upper_next, above, beside)
+            lower, lower_next = plus_product(lower, below, here), plus_product(lower_next, below, beside)
+        put_complex(upper, t, 0, j)
+        put_complex(upper_next, t, 0, j + 1)
+        put_complex(lower, t, 1, j)
+        put_complex(lower_next, t, 1, j + 1)
+        first += inner(upper, get_complex(p, row, j)) + inner(upper_next, get_complex(p, row, j + 1))
+        second += inner(lower, get_complex(p, row + 1, j)) + inner(lower_next, get_complex(p, row + 1, j + 1))
+    return first, second
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def conjugate_gradients(c, steps, tolerance, size, solution, residual):
-    """Fill the inverse's rows and their residuals, as ``inverse_by_conjugate_gradients`` before its last product."""
-    p, turned = np.zeros_like(c[0]), np.zeros_like(c[0])
-    curvature, norm, length = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+@numba.njit(cache=True)
+def conjugate_gradients(c, steps, tolerance, size, solution, residual, p, turned):
+    """Fill the inverse's rows and their residuals, as ``inverse_by_conjugate_gradients`` before its last product.
+
+    ``p`` and ``turned`` [2, K, 2, lanes] are room to work in.
+    """
     enough = np.float32(tolerance * tolerance)
-    for row in range(size):
-        x, r = solution[row], residual[row]
-        x[:], r[:], p[:] = _ZERO, _ZERO, _ZERO
-        r[row, :LANES], p[row, :LANES], norm[:] = _ONE, _ONE, _ONE
+    for row in range(0, size, 2):
+        for which in range(2):
+            _start(which, row + which, size, c, solution, residual, p, turned)
+        norm, other_norm = lanes(_ONE), lanes(_ONE if row + 1 < size else _ZERO)
+        curvature, other = get(c, row, row, 0), get(c, row + 1, row + 1, 0)
         for step in range(steps):
-            if step == 0:
-                for j in range(size):
-                    for n in range(2 * LANES):
-                        turned[j, n] = c[row, j, n]
-            else:
-                row_times_matrix(p, c, turned, size)
-            curvature[:] = _ZERO
-            for j in range(size):
-                for n in range(LANES):
-                    curvature[n] += p[j, n] * turned[j, n] + p[j, n + LANES] * turned[j, n + LANES]
-            for n in range(LANES):
-                going = curvature[n] > _TINY and norm[n] > enough
-                length[n] = norm[n] / max(curvature[n], _TINY) if going else _ZERO
-            curvature[:] = _ZERO  # from here on the next norm
-            for j in range(size):
-                for n in range(LANES):
-                    i = n + LANES
-                    x[j, n] += length[n] * p[j, n]
-                    x[j, i] += length[n] * p[j, i]
-                    r[j, n] -= length[n] * turned[j, n]
-                    r[j, i] -= length[n] * turned[j, i]
-                    curvature[n] += r[j, n] * r[j, n] + r[j, i] * r[j, i]
-            most = _ZERO
-            for n in range(LANES):
-                length[n] = curvature[n] / max(norm[n], _TINY)
-                norm[n] = curvature[n]
-                most = max(most, norm[n])
-            if most <= enough:
+            if step > 0:
+                curvature, other = two_rows_times_matrix(p, 0, c, turned, size)
+            next_norm = _advance(0, row, curvature, norm, enough, size, solution, residual, p, turned)
+            other_next = _advance(1, row + 1, other, other_norm, enough, size, solution, residual, p, turned)
+            if not any_greater(larger(next_norm, other_next), enough):
                 break
-            for j in range(size):
-                for n in range(LANES):
-                    p[j, n] = r[j, n] + length[n] * p[j, n]
-                    p[j, n + LANES] = r[j, n + LANES] + length[n] * p[j, n + LANES]
+            _turn(0, row, next_norm / larger(norm, _TINY), size, residual, p)
+            _turn(1, row + 1, other_next / larger(other_norm, _TINY), size, residual, p)
+            norm, other_norm = next_norm, other_next
+
+
+@numba.njit(cache=True)
+def _start(which, row, size, c, solution, residual, p, turned):
+    """Start from zero, where residual and direction are a row of the unit matrix, zero for a row of the padding."""
+    for j in range(size):
+        unit = _ONE if j == row else _ZERO
+        for part in range(2):
+            put(_ZERO, solution, row, j, part)
+            put(_ZERO if part else unit, residual, row, j, part)
+            put(_ZERO if part else unit, p, which, j, part)
+            put(get(c, row, j, part), turned, which, j, part)
+
+
+@numba.njit(cache=True)
+def _advance(which, row, curvature, norm, enough, size, solution, residual, p, turned):
+    """Go as far along a direction as is best, and return the residual's squared norm there."""
+    length = choose(curvature, _TINY, choose(norm, enough, norm / larger(curvature, _TINY), _ZERO), _ZERO)
+    left = lanes(_ZERO)
+    for j in range(size):
+        for part in range(2):
+            put(get(solution, row, j, part) + length * get(p, which, j, part), solution, row, j, part)
+            rest = get(residual, row, j, part) - length * get(turned, which, j, part)
+            put(rest, residual, row, j, part)
+            left += rest * rest
+    return left
+
+
+@numba.njit(cache=True)
+def _turn(which, row, share, size, residual, p):
+    """Set the next direction: the residual and a share of the last direction."""
+    for j in range(size):
+        for part in range(2):
+            put(get(residual, row, j, part) + share * get(p, which, j, part), p, which, j, part)

@@ -45,7 +45,7 @@ class ICGNN(Precoder):
     def solve(self, streams: Streams) -> Tensor:
         """Return the network's precoder with the full power, complex [..., M, K]."""
         network = _network(Path(self.weights) if self.weights else SHIPPED, streams.noise.dtype, streams.noise.device)
-        return streams.total_power(network.infer(streams).mH @ streams.direction)
+        return network.steer(streams)
 
 
 @lru_cache(maxsize=8)

@@ -1,303 +1,323 @@
-"""ICGNN's passes on a CPU, compiled: 32 matrices at a time, one in each lane, so that all stays in the cache.
+"""ICGNN's passes on a CPU, compiled: sixteen graphs at a time, so that all stays in the cache.
 
-The same computation as ``agents.gnn.icgnn_network``, in single precision. Every array's last axis is the lanes; complex
-ones have the real parts of all lanes before the imaginary parts. Axes over streams are padded with zeros to multiples
-of four, so that sums can be taken four at a time.
+The same computation as ``agents.gnn.icgnn_network``, in single precision. Arrays end in the lanes, one number of each
+graph; complex ones in [2, LANES]. Axes over streams are padded with zeros to multiples of four, over hidden units to
+multiples of four too, so that numbers read once serve several sums.
 """
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
-from agents.gnn.conjugate_gradient_kernels import FAST, LANES, conjugate_gradients, row_times_matrix
+from agents.gnn.conjugate_gradient_kernels import conjugate_gradients, two_rows_times_matrix
+from ran.lanes import (
+    LANES,
+    choose,
+    exp,
+    get,
+    get_complex,
+    inner,
+    lanes,
+    larger,
+    log,
+    log_1_plus,
+    put,
+    put_complex,
+    smaller,
+)
 
-# Rows of ``nodes``: 0 presence, 1 log noise, 2 load, 3 log share, 4 column (its log power, then its factor), 5 target,
-# 6 signal, 7 disturbance, 8 log weight, 9 scale S, 10 row factor.
-_NODES = 11
+# Rows of ``nodes``, numbers of every stream: whether it is there, log noise, load, log share and what weighted MMSE
+# would make of it, log power (later a column's factor), signal, disturbance, 1 + SINR and its logarithm, scale S, a
+# row's factor.
+_HERE, _NOISE, _LOAD, _SHARE, _TARGET, _COLUMN, _SIGNAL, _DISTURBANCE, _RATIO, _WEIGHT, _SCALE, _ROW = range(12)
+_NODES = 12
 _LEAST, _ZERO, _HALF, _ONE = np.float32(1e-30), np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _LOWEST, _QUARTER, _MOST_LOG, _MOST_PART = np.float32(-1e4), np.float32(0.25), np.float32(14.0), np.float32(8.0)
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def forward(gram, noise, present, weights, inner_steps, tolerance, most_log_ratio, found):
-    """Fill ``found`` [batch, K, K, 2] with the coefficients of the last pass for correlations of the same shape.
-
-    ``noise`` and ``present`` (0 or 1) are [batch, K]; ``weights`` those of ``IcgnnNetwork.stacked``, passes first; the
-    last three numbers are the network's limits of conjugate gradients and of log q. All real numbers are float32.
-    """
-    batch, size = noise.shape
-    num_passes, width = weights[1].shape
+@numba.njit(cache=True)
+def room(size, width):
+    """Return the arrays that ``pass_on`` works in, for graphs of this many streams and networks of this width."""
     padded = (size + 3) // 4 * 4
-    g = np.zeros((padded, padded, 2 * LANES), np.float32)
-    a, c, x, r = np.zeros_like(g), np.zeros_like(g), np.zeros_like(g), np.zeros_like(g)
-    gain = np.zeros((padded, padded, LANES), np.float32)
-    nodes, count = np.zeros((_NODES, padded, LANES), np.float32), np.zeros((2, LANES), np.float32)
-    hidden, fresh = np.zeros((padded, width, LANES), np.float32), np.zeros((padded, width, LANES), np.float32)
-    for first in range(0, batch, LANES):
-        _load(gram, noise, present, first, size, g, nodes, count)
-        for step in range(num_passes):
-            _receive(g, a, x, step == 0, count[0], size, gain, nodes)
-            _choose(step, weights, count, size, gain, nodes, hidden, fresh)
-            _matrix(g, most_log_ratio, size, nodes, c)
-            steps = size if step + 1 == num_passes else min(size, inner_steps)
-            conjugate_gradients(c, steps, tolerance, size, x, r)
-            _coefficients(c, x, r, nodes, size, a)
-        _store(a, first, size, found)
+    square = np.zeros((4, padded, padded, 2, LANES), np.float32)
+    parts = np.zeros((padded, padded, LANES), np.float32)
+    nodes = np.zeros((_NODES, padded, LANES), np.float32)
+    hidden = np.zeros((2, padded, 3 * width, LANES), np.float32)
+    common = np.zeros((2, width, LANES), np.float32)
+    rows = np.zeros((2, 2, padded, 2, LANES), np.float32)
+    return square, parts, nodes, hidden, common, rows
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def _load(gram, noise, present, first, size, g, nodes, count):
-    """Bring a block of matrices into lanes, with equal shares; the last lanes repeat the last matrix."""
-    here, log_noise, load, share = nodes[0], nodes[1], nodes[2], nodes[3]
-    last = len(gram) - 1
-    for n in range(LANES):
-        b = min(first + n, last)
-        total = _ZERO
-        for k in range(size):
-            row = _ZERO
-            for j in range(size):
-                real, imag = gram[b, k, j, 0], gram[b, k, j, 1]
-                g[k, j, n], g[k, j, LANES + n] = real, imag
-                row += real * real + imag * imag
-            here[k, n], load[k, n], log_noise[k, n] = present[b, k], row - _ONE, np.float32(math.log(noise[b, k]))
-            total += present[b, k]
-        count[0, n] = max(total, _ONE)
-        count[1, n] = np.float32(math.log(count[0, n]))
-    share[:size] = _ZERO
-    _log_softmax(here, share, size)
+@numba.njit(cache=True)
+def coefficients(g, noise, present, weights, limits, size, space):
+    """Return the coefficients of the last pass, [K, K, 2, lanes], for correlations g of the same shape.
+
+    ``noise`` and ``present`` (0 or 1) are [K, lanes]; ``weights`` those of ``Pass.weights``, passes first; ``limits``
+    the network's for conjugate gradients (most steps on the way, tolerance) and for log q; ``space`` is ``room``.
+    """
+    inner_steps, tolerance, most_log_ratio = limits
+    square, parts, nodes, hidden, common, rows = space
+    a, c, x, r = square[0], square[1], square[2], square[3]
+    count = lanes(_ZERO)
+    for k in range(size):
+        count += get(present, k)
+        load = lanes(-_ONE)
+        for j in range(size):
+            load += inner(get_complex(g, k, j), get_complex(g, k, j))
+        put(get(present, k), nodes, _HERE, k)
+        put(log(get(noise, k)), nodes, _NOISE, k)
+        put(load, nodes, _LOAD, k)
+        put(_ZERO, nodes, _SHARE, k)
+    count = larger(count, _ONE)
+    _log_softmax(_SHARE, nodes, size)
+    passes = len(weights[0])
+    for step in range(passes):
+        power = count if step == 0 else _receive(g, a, rows[0], parts, size)
+        if step == 0:
+            _receive_alone(g, parts, size)
+        _judge(noise, power, parts, nodes, size)
+        _choose(step, weights, count, parts, nodes, hidden, common, size)
+        _matrix(g, most_log_ratio, size, nodes, c)
+        steps = size if step + 1 == passes else min(size, inner_steps)
+        conjugate_gradients(c, steps, tolerance, size, x, r, rows[0], rows[1])
+        _finish(c, x, r, rows[0], nodes, size, a)
+    return a
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def _store(a, first, size, found):
-    for n in range(min(LANES, len(found) - first)):
-        for k in range(size):
-            for j in range(size):
-                found[first + n, k, j, 0], found[first + n, k, j, 1] = a[k, j, n], a[k, j, LANES + n]
-
-
-@numba.njit(cache=True, fastmath=FAST)
-def _log_softmax(here, value, size):
+@numba.njit(cache=True)
+def _log_softmax(which, nodes, size):
     """Replace values by the logarithms of shares over the streams present, as ``Graph.log_shares``."""
-    for n in range(LANES):
-        most = _LOWEST
-        for k in range(size):
-            value[k, n] = max(value[k, n], _LOWEST) if here[k, n] > _ZERO else _LOWEST
-            most = max(most, value[k, n])
-        total = _ZERO
-        for k in range(size):
-            total += np.float32(math.exp(value[k, n] - most))
-        total = np.float32(math.log(total)) + most
-        for k in range(size):
-            value[k, n] -= total
-
-
-@numba.njit(cache=True, fastmath=FAST)
-def _receive(g, a, work, first, count, size, gain, nodes):
-    """Fill what the coefficients ``a`` do, ``gain`` without its diagonal; at first they are the unit matrix."""
-    log_noise, signal, disturbance, log_weight = nodes[1], nodes[6], nodes[7], nodes[8]
-    power = np.zeros(LANES, np.float32)
+    most, whole = lanes(_LOWEST), lanes(_ZERO)
     for k in range(size):
-        if first:
-            received = g[k]
-        else:
-            received = work[0]
-            row_times_matrix(g[k], a, received, size)
+        value = choose(get(nodes, _HERE, k), _ZERO, larger(get(nodes, which, k), _LOWEST), _LOWEST)
+        put(value, nodes, which, k)
+        most = larger(most, value)
+    for k in range(size):
+        whole += exp(get(nodes, which, k) - most)
+    most += log(whole)
+    for k in range(size):
+        put(get(nodes, which, k) - most, nodes, which, k)
+
+
+@numba.njit(cache=True)
+def _receive_alone(g, parts, size):
+    """Fill |received amplitudes|^2 of maximum ratio, whose coefficients are the unit matrix."""
+    for k in range(size):
+        for j in range(size):
+            put(inner(get_complex(g, k, j), get_complex(g, k, j)), parts, k, j)
+
+
+@numba.njit(cache=True)
+def _receive(g, a, received, parts, size):
+    """Fill |received amplitudes|^2 of the coefficients ``a``, and return the power that they send."""
+    power = lanes(_ZERO)
+    for row in range(0, size, 2):
+        two_rows_times_matrix(g, row, a, received, size)
+        for k in range(2):
             for j in range(size):
-                for n in range(LANES):
-                    i = n + LANES
-                    power[n] += received[j, n] * a[k, j, n] + received[j, i] * a[k, j, i]
-        for j in range(size):
-            for n in range(LANES):
-                i = n + LANES
-                gain[k, j, n] = received[j, n] * received[j, n] + received[j, i] * received[j, i]
-    for n in range(LANES):
-        power[n] = _ONE / (count[n] if first else max(power[n], _LEAST))
+                amplitude = get_complex(received, k, j)
+                power += inner(amplitude, get_complex(a, row + k, j))
+                put(inner(amplitude, amplitude), parts, row + k, j)
+    return larger(power, _LEAST)
+
+
+@numba.njit(cache=True)
+def _judge(noise, power, parts, nodes, size):
+    """Fill signal, disturbance and log weight of every stream, and make ``parts`` fractions of what it receives."""
+    scale = _ONE / power
     for k in range(size):
-        for n in range(LANES):
-            signal[k, n] = gain[k, k, n] * power[n]
-            gain[k, k, n] = _ZERO
-            disturbance[k, n] = np.float32(math.exp(log_noise[k, n]))
+        signal = get(parts, k, k) * scale
+        put(_ZERO, parts, k, k)
+        others = lanes(_ZERO)
         for j in range(size):
-            for n in range(LANES):
-                gain[k, j, n] *= power[n]
-                disturbance[k, n] += gain[k, j, n]
-        for n in range(LANES):
-            log_weight[k, n] = np.float32(math.log1p(signal[k, n] / disturbance[k, n]))
+            others += get(parts, k, j)
+        disturbance = get(noise, k) + others * scale
+        fraction = scale / (signal + disturbance)
+        for j in range(size):
+            put(get(parts, k, j) * fraction, parts, k, j)
+        put(signal, nodes, _SIGNAL, k)
+        put(disturbance, nodes, _DISTURBANCE, k)
+        put(_ONE + signal / disturbance, nodes, _RATIO, k)
+        put(log_1_plus(signal / disturbance), nodes, _WEIGHT, k)
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def _choose(step, weights, count, size, gain, nodes, hidden, fresh):
+@numba.njit(cache=True)
+def _choose(step, weights, count, parts, nodes, hidden, common, size):
     """Fill the shares, and the columns' log powers, that one pass of the graph network chooses."""
-    embed, embed_bias, rounds, rounds_bias, everyone, head, head_bias = weights
-    here, log_noise, share, column, target = nodes[0], nodes[1], nodes[3], nodes[4], nodes[5]
-    signal, disturbance, log_weight = nodes[6], nodes[7], nodes[8]
-    features, answer = np.zeros((embed.shape[2], LANES), np.float32), np.zeros((3, LANES), np.float32)
+    embed, embed_bias, turns, turns_bias, everyone, head, head_bias = weights
+    width = embed.shape[2]
+    log_count, share_of_one = log(count), _ONE / count
     for k in range(size):
-        for n in range(LANES):
-            strength = np.float32(math.log(max(signal[k, n], _LEAST)))
-            total = np.float32(math.log(signal[k, n] + disturbance[k, n]))
-            target[k, n] = log_weight[k, n] + strength - total - total + log_noise[k, n]
-    _log_softmax(here, target, size)
-    for k in range(size):
-        _features(k, nodes, count[1], gain, size, features)
-        _affine(embed[step], embed_bias[step], features, hidden[k])
-        for u in range(hidden.shape[1]):
-            for n in range(LANES):
-                hidden[k, u, n] = max(hidden[k, u, n], _ZERO)
-    _divide(gain, signal, disturbance, size)
-    for turn in range(rounds.shape[1]):
-        _exchange(
-            rounds[step, turn], rounds_bias[step, turn], everyone[step], gain, here, count[0], size, hidden, fresh
-        )
-        hidden, fresh = fresh, hidden
-    for k in range(size):
-        _affine(head[step], head_bias[step], hidden[k], answer)
-        for n in range(LANES):
-            share[k, n] += answer[0, n] * (target[k, n] - share[k, n]) + answer[1, n]
-            column[k, n] = answer[2, n] + (log_weight[k, n] if step > 0 else _ZERO)
-    _log_softmax(here, share, size)
-
-
-@numba.njit(cache=True, fastmath=FAST)
-def _features(k, nodes, log_count, gain, size, features):
-    """Fill what node k knows, [features, lanes], as ``icgnn_network._features``; a tenth is the log of the count."""
-    here, log_noise, load, share, target = nodes[0], nodes[1], nodes[2], nodes[3], nodes[5]
-    signal, disturbance, log_weight = nodes[6], nodes[7], nodes[8]
-    for n in range(LANES):
-        strength = np.float32(math.log(max(signal[k, n], _LEAST)))
-        features[0, n] = -(log_noise[k, n] + log_count[n])
-        features[1, n] = share[k, n] + log_count[n]
-        features[2, n] = target[k, n] + log_count[n]
-        features[3, n] = strength - log_noise[k, n]
-        features[4, n] = strength + log_count[n]
-        features[5, n] = log_weight[k, n]
-        features[6, n] = _ONE - np.float32(math.exp(log_noise[k, n])) / disturbance[k, n]
-        features[7, n] = _ZERO
-        features[8, n] = load[k, n]
-        if len(features) > 9:
-            features[9, n] = log_count[n]
-    for j in range(size):
-        for n in range(LANES):
-            features[7, n] += gain[j, k, n] / disturbance[j, n]
-    for n in range(LANES):
-        for f in range(5):
-            features[f, n] = min(max(features[f, n], -_MOST_LOG), _MOST_LOG) * _QUARTER * here[k, n]
-        for f in range(5, 9):
-            features[f, n] = min(features[f, n], _MOST_PART) * here[k, n]
-
-
-@numba.njit(cache=True, fastmath=FAST)
-def _divide(gain, signal, disturbance, size):
-    """Divide every row of ``gain`` by all that its node receives."""
-    for k in range(size):
-        for j in range(size):
-            for n in range(LANES):
-                gain[k, j, n] /= signal[k, n] + disturbance[k, n]
-
-
-@numba.njit(cache=True, fastmath=FAST)
-def _affine(weight, bias, inputs, out):
-    """Fill out [u, lanes] with weight [u, v] times inputs [v, lanes] and the bias [u]."""
-    whole = len(inputs) // 8 * 8
-    for u in range(len(out)):
-        w = weight[u]
-        for n in range(LANES):
-            out[u, n] = bias[u]
-        for v in range(0, whole, 8):
-            w0, w1, w2, w3 = w[v], w[v + 1], w[v + 2], w[v + 3]
-            w4, w5, w6, w7 = w[v + 4], w[v + 5], w[v + 6], w[v + 7]
-            for n in range(LANES):
-                out[u, n] += (
-                    w0 * inputs[v, n] + w1 * inputs[v + 1, n] + w2 * inputs[v + 2, n] + w3 * inputs[v + 3, n]
-                    + w4 * inputs[v + 4, n] + w5 * inputs[v + 5, n] + w6 * inputs[v + 6, n] + w7 * inputs[v + 7, n]
-                )  # fmt: skip
-        for v in range(whole, len(inputs)):
-            for n in range(LANES):
-                out[u, n] += w[v] * inputs[v, n]
-
-
-@numba.njit(cache=True, fastmath=FAST)
-def _exchange(weight, bias, everyone, parts, here, count, size, hidden, fresh):
-    """Fill ``fresh`` with the hidden states after one round of messages along ``parts`` [K, K, lanes]."""
-    width = hidden.shape[1]
-    inputs = np.zeros((3 * width, LANES), np.float32)
-    mean, common = np.zeros((width, LANES), np.float32), np.zeros((width, LANES), np.float32)
+        whole = log(get(nodes, _SIGNAL, k) + get(nodes, _DISTURBANCE, k))
+        strength = log(larger(get(nodes, _SIGNAL, k), _LEAST))
+        put(get(nodes, _WEIGHT, k) + strength - whole - whole + get(nodes, _NOISE, k), nodes, _TARGET, k)
+    _log_softmax(_TARGET, nodes, size)
+    features, now, following = hidden[1], hidden[0], hidden[1]
+    _features(log_count, parts, nodes, features, embed.shape[1], size)
+    for k in range(0, size, 4):
+        _affine(features, k, embed[step], embed_bias[step], now)
     for k in range(size):
         for u in range(width):
-            for n in range(LANES):
-                mean[u, n] += hidden[k, u, n] * (here[k, n] / count[n])
-    _affine(everyone, np.zeros(width, np.float32), mean, common)
-    for k in range(size):
-        out = fresh[k]
-        inputs[width:] = _ZERO
-        for j in range(0, size, 4):
+            put(larger(get(now, k, u), _ZERO), now, k, u)
+    for turn in range(turns.shape[1]):
+        _hear(parts, now, width, size)
+        _mean(now, nodes, everyone[step], share_of_one, common, size)
+        for k in range(0, size, 4):
+            _affine(now, k, turns[step, turn], turns_bias[step, turn], following)
+        for k in range(size):
             for u in range(width):
-                for n in range(LANES):
-                    h0, h1, h2, h3 = hidden[j, u, n], hidden[j + 1, u, n], hidden[j + 2, u, n], hidden[j + 3, u, n]
-                    inputs[width + u, n] += (
-                        parts[k, j, n] * h0 + parts[k, j + 1, n] * h1
-                        + parts[k, j + 2, n] * h2 + parts[k, j + 3, n] * h3
-                    )  # fmt: skip
-                    inputs[2 * width + u, n] += (
-                        parts[j, k, n] * h0 + parts[j + 1, k, n] * h1
-                        + parts[j + 2, k, n] * h2 + parts[j + 3, k, n] * h3
-                    )  # fmt: skip
-        for u in range(width):
-            for n in range(LANES):
-                inputs[u, n] = hidden[k, u, n]
-        _affine(weight, bias, inputs, out)
-        for u in range(width):
-            for n in range(LANES):
-                out[u, n] = hidden[k, u, n] + max(out[u, n] + common[u, n], _ZERO)
+                news = larger(get(following, k, u) + get(common, 1, u), _ZERO)
+                put(get(now, k, u) + news, following, k, u)
+        now, following = following, now
+    for k in range(0, size, 4):
+        _affine(now, k, head[step], head_bias[step], following)
+    for k in range(size):
+        share = get(nodes, _SHARE, k)
+        pull = get(following, k, 0) * (get(nodes, _TARGET, k) - share)
+        put(share + pull + get(following, k, 1), nodes, _SHARE, k)
+        log_power = get(following, k, 2)
+        if step > 0:
+            log_power += get(nodes, _WEIGHT, k)
+        put(log_power, nodes, _COLUMN, k)
+    _log_softmax(_SHARE, nodes, size)
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True)
+def _features(log_count, parts, nodes, features, known, size):
+    """Fill what nodes know, [K, features, lanes], as ``icgnn_network._features``; a tenth is the log of the count."""
+    for k in range(size):
+        here, noise = get(nodes, _HERE, k), get(nodes, _NOISE, k)
+        strength = log(larger(get(nodes, _SIGNAL, k), _LEAST))
+        share, target = get(nodes, _SHARE, k), get(nodes, _TARGET, k)
+        put(_held(-_ONE * (noise + log_count)) * here, features, k, 0)
+        put(_held(share + log_count) * here, features, k, 1)
+        put(_held(target + log_count) * here, features, k, 2)
+        put(_held(strength - noise) * here, features, k, 3)
+        put(_held(strength + log_count) * here, features, k, 4)
+        price = lanes(_ZERO)
+        for j in range(size):
+            price += get(parts, j, k) * get(nodes, _RATIO, j)
+        put(smaller(get(nodes, _WEIGHT, k), _MOST_PART) * here, features, k, 5)
+        put(smaller(_ONE - exp(noise) / get(nodes, _DISTURBANCE, k), _MOST_PART) * here, features, k, 6)
+        put(smaller(price, _MOST_PART) * here, features, k, 7)
+        put(smaller(get(nodes, _LOAD, k), _MOST_PART) * here, features, k, 8)
+        if known > 9:
+            put(log_count, features, k, 9)
+
+
+@numba.njit(cache=True)
+def _held(value):
+    return smaller(larger(value, -_MOST_LOG), _MOST_LOG) * _QUARTER
+
+
+@numba.njit(cache=True)
+def _affine(inputs, k, weight, bias, out):
+    """Fill out [k to k + 3, u] with weight [v, u] times inputs [k to k + 3, v] and the bias [u]."""
+    size, units = weight.shape
+    for u in range(0, units, 4):
+        b0, b1, b2, b3 = lanes(bias[u]), lanes(bias[u + 1]), lanes(bias[u + 2]), lanes(bias[u + 3])
+        a0, a1, a2, a3 = b0, b1, b2, b3
+        c0, c1, c2, c3 = b0, b1, b2, b3
+        d0, d1, d2, d3 = b0, b1, b2, b3
+        for v in range(size):
+            w0, w1, w2, w3 = weight[v, u], weight[v, u + 1], weight[v, u + 2], weight[v, u + 3]
+            x = get(inputs, k, v)
+            a0, a1, a2, a3 = a0 + w0 * x, a1 + w1 * x, a2 + w2 * x, a3 + w3 * x
+            x = get(inputs, k + 1, v)
+            b0, b1, b2, b3 = b0 + w0 * x, b1 + w1 * x, b2 + w2 * x, b3 + w3 * x
+            x = get(inputs, k + 2, v)
+            c0, c1, c2, c3 = c0 + w0 * x, c1 + w1 * x, c2 + w2 * x, c3 + w3 * x
+            x = get(inputs, k + 3, v)
+            d0, d1, d2, d3 = d0 + w0 * x, d1 + w1 * x, d2 + w2 * x, d3 + w3 * x
+        _put_four((a0, a1, a2, a3), out, k, u)
+        _put_four((b0, b1, b2, b3), out, k + 1, u)
+        _put_four((c0, c1, c2, c3), out, k + 2, u)
+        _put_four((d0, d1, d2, d3), out, k + 3, u)
+
+
+@numba.njit(cache=True)
+def _put_four(values, out, k, u):
+    put(values[0], out, k, u)
+    put(values[1], out, k, u + 1)
+    put(values[2], out, k, u + 2)
+    put(values[3], out, k, u + 3)
+
+
+@numba.njit(cache=True)
+def _mean(now, nodes, everyone, share_of_one, common, size):
+    """Fill common [1, u] with what all nodes say to all, ``everyone`` [v, u] times the mean of the streams present."""
+    width = len(everyone)
+    for u in range(width):
+        mean = lanes(_ZERO)
+        for k in range(size):
+            mean += get(nodes, _HERE, k) * get(now, k, u)
+        put(mean * share_of_one, common, 0, u)
+    for u in range(width):
+        said = lanes(_ZERO)
+        for v in range(width):
+            said += everyone[v, u] * get(common, 0, v)
+        put(said, common, 1, u)
+
+
+@numba.njit(cache=True)
+def _hear(parts, now, width, size):
+    """Fill the second and third ``width`` of now [K, 3 width] with messages along suffered and caused interference."""
+    for k in range(size):
+        for u in range(0, width, 4):
+            nothing = lanes(_ZERO)
+            s0, s1, s2, s3 = nothing, nothing, nothing, nothing
+            c0, c1, c2, c3 = nothing, nothing, nothing, nothing
+            for j in range(size):
+                suffered, caused = get(parts, k, j), get(parts, j, k)
+                x0, x1, x2, x3 = get(now, j, u), get(now, j, u + 1), get(now, j, u + 2), get(now, j, u + 3)
+                s0, s1, s2, s3 = s0 + suffered * x0, s1 + suffered * x1, s2 + suffered * x2, s3 + suffered * x3
+                c0, c1, c2, c3 = c0 + caused * x0, c1 + caused * x1, c2 + caused * x2, c3 + caused * x3
+            _put_four((s0, s1, s2, s3), now, k, width + u)
+            _put_four((c0, c1, c2, c3), now, k, 2 * width + u)
+
+
+@numba.njit(cache=True)
 def _matrix(g, most_log_ratio, size, nodes, c):
     """Fill C = I + S (G - I) S, and the factors of the coefficients' rows and columns."""
-    here, log_noise, share, column, scale, row = nodes[0], nodes[1], nodes[3], nodes[4], nodes[9], nodes[10]
-    most = np.full((2, LANES), _LOWEST - _LOWEST * _LOWEST, np.float32)
+    most_row, most_column = lanes(_LOWEST * -_LOWEST), lanes(_LOWEST * -_LOWEST)
     for k in range(size):
-        for n in range(LANES):
-            log_q = share[k, n] - log_noise[k, n]
-            held = min(log_q, most_log_ratio)
-            log_scale = _HALF * (min(held, _ZERO) - np.float32(math.log1p(math.exp(-abs(held)))))
-            log_rest = -max(log_q, _ZERO) - np.float32(math.log1p(math.exp(-abs(log_q))))  # of 1 / (1 + q)
-            scale[k, n] = np.float32(math.exp(log_scale)) * here[k, n]
-            row[k, n], column[k, n] = log_scale, _HALF * (column[k, n] + log_rest)
-            if here[k, n] > _ZERO:
-                most[0, n], most[1, n] = max(most[0, n], row[k, n]), max(most[1, n], column[k, n])
+        here, log_q = get(nodes, _HERE, k), get(nodes, _SHARE, k) - get(nodes, _NOISE, k)
+        row = _HALF * _log_sigmoid(smaller(log_q, most_log_ratio))
+        column = _HALF * (get(nodes, _COLUMN, k) + _log_sigmoid(_ZERO - log_q))  # 1 / (1 + q)
+        put(exp(row) * here, nodes, _SCALE, k)
+        put(row, nodes, _ROW, k)
+        put(column, nodes, _COLUMN, k)
+        most_row = choose(here, _ZERO, larger(most_row, row), most_row)
+        most_column = choose(here, _ZERO, larger(most_column, column), most_column)
     for k in range(size):
-        for n in range(LANES):
-            if here[k, n] > _ZERO:
-                row[k, n] = np.float32(math.exp(row[k, n] - most[0, n]))
-                column[k, n] = np.float32(math.exp(column[k, n] - most[1, n]))
-            else:
-                row[k, n], column[k, n] = _ZERO, _ZERO
+        here, scale = get(nodes, _HERE, k), get(nodes, _SCALE, k)
+        put(choose(here, _ZERO, exp(get(nodes, _ROW, k) - most_row), _ZERO), nodes, _ROW, k)
+        put(choose(here, _ZERO, exp(get(nodes, _COLUMN, k) - most_column), _ZERO), nodes, _COLUMN, k)
         for j in range(size):
-            for n in range(LANES):
-                factor = scale[k, n] * scale[j, n]
-                c[k, j, n] = factor * g[k, j, n]
-                c[k, j, n + LANES] = factor * g[k, j, n + LANES]
-        for n in range(LANES):
-            c[k, k, n], c[k, k, n + LANES] = _ONE, _ZERO
+            factor, correlation = scale * get(nodes, _SCALE, j), get_complex(g, k, j)
+            put_complex((factor * correlation[0], factor * correlation[1]), c, k, j)
+        put_complex((lanes(_ONE), lanes(_ZERO)), c, k, k)
 
 
-@numba.njit(cache=True, fastmath=FAST)
-def _coefficients(c, x, r, nodes, size, a):
+@numba.njit(cache=True)
+def _log_sigmoid(x):
+    """Return -log(1 + e^-x)."""
+    return smaller(x, _ZERO) - log_1_plus(exp(smaller(x, _ZERO - x)))
+
+
+@numba.njit(cache=True)
+def _finish(c, x, r, product, nodes, size, a):
     """Fill A = diag(row) (X + R X^H) diag(column); ``c`` is overwritten."""
-    column, row = nodes[4], nodes[10]
     for k in range(size):
         for j in range(size):
-            for n in range(LANES):
-                c[j, k, n], c[j, k, n + LANES] = x[k, j, n], -x[k, j, n + LANES]
-    for k in range(size):
-        row_times_matrix(r[k], c, a[k], size)
-        for j in range(size):
-            for n in range(LANES):
-                factor = row[k, n] * column[j, n]
-                a[k, j, n] = factor * (a[k, j, n] + x[k, j, n])
-                a[k, j, n + LANES] = factor * (a[k, j, n + LANES] + x[k, j, n + LANES])
+            value = get_complex(x, k, j)
+            put_complex((value[0], _ZERO - value[1]), c, j, k)
+    for row in range(0, size, 2):
+        two_rows_times_matrix(r, row, c, product, size)
+        for k in range(2):
+            for j in range(size):
+                factor = get(nodes, _ROW, row + k) * get(nodes, _COLUMN, j)
+                plain, more = get_complex(x, row + k, j), get_complex(product, k, j)
+                put_complex((factor * (plain[0] + more[0]), factor * (plain[1] + more[1])), a, row + k, j)

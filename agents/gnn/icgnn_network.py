@@ -133,9 +133,28 @@ class Pass(nn.Module):
         return graph.log_shares(log_share + pull * (target - log_share) + share), power
 
     def weights(self) -> tuple[Tensor, ...]:
-        """Return the weights in the order of their use, those of all rounds as one."""
-        rounds = (torch.stack(each) for each in zip(*((turn.weight, turn.bias) for turn in self.rounds), strict=True))
-        return self.embed.weight, self.embed.bias, *rounds, self.everyone.weight, self.head.weight, self.head.bias
+        """Return the weights in the order of their use, those of all rounds as one, for ``icgnn_kernels``.
+
+        Matrices have inputs before outputs. Hidden units, and outputs, are padded with zeros to a multiple of four.
+        """
+        width = self.head.in_features
+        units = (width + 3) // 4 * 4
+        turns = torch.stack([turn.weight.reshape(width, 3, width).permute(1, 2, 0) for turn in self.rounds])
+        return (
+            _padded(self.embed.weight.T, units),
+            _padded(self.embed.bias, units),
+            _padded(turns, units, units).flatten(-3, -2),
+            _padded(torch.stack([turn.bias for turn in self.rounds]), units),
+            _padded(self.everyone.weight.T, units, units),
+            _padded(self.head.weight.T, units, 4),
+            _padded(self.head.bias, 4),
+        )
+
+
+def _padded(x: Tensor, *sizes: int) -> Tensor:
+    """Return x with zeros after its last axes, so that these have the given sizes."""
+    more = [size - have for size, have in zip(reversed(sizes), reversed(x.shape), strict=False)]
+    return nn.functional.pad(x, [each for amount in more for each in (0, amount)])
 
 
 class IcgnnNetwork(PrecodingNetwork):
@@ -147,12 +166,13 @@ class IcgnnNetwork(PrecodingNetwork):
     """
 
     def __init__(
-        self, passes: int = 2, width: int = 16, rounds: int = 2, inner_steps: int = 8, log_count: bool = False
+        self, passes: int = 3, width: int = 16, rounds: int = 2, inner_steps: int = 8, log_count: bool = False
     ) -> None:
         super().__init__()
         layers = [Pass(width, rounds, first=index == 0, log_count=log_count) for index in range(passes)]
         self.passes: Sequence[Pass] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.inner_steps = inner_steps
+        self._compiled: tuple[object, tuple[NDArray[np.float32], ...]] | None = None
 
     def forward(self, streams: Streams) -> list[Tensor]:
         """Return the coefficients of every pass, complex [..., K, K]."""
@@ -165,27 +185,32 @@ class IcgnnNetwork(PrecodingNetwork):
             found.append(coefficients_of(graph, log_share, log_power, steps, _TOLERANCE))
         return [each.reshape(*streams.noise.shape, size) for each in found]
 
-    def infer(self, streams: Streams) -> Tensor:
-        """Return the coefficients of the last pass, complex [..., K, K]; compiled on a CPU in single precision."""
+    def steer(self, streams: Streams) -> Tensor:
+        """Return the precoder of the last pass, complex [..., M, K]; compiled on a CPU in single precision."""
         if streams.noise.dtype != torch.float32 or streams.noise.device.type != "cpu":
-            return super().infer(streams)
-        from agents.gnn.icgnn_kernels import forward
+            return super().steer(streams)
+        from agents.gnn.steering_kernels import steer
 
-        size = streams.noise.shape[-1]
-        found = torch.empty(*streams.noise.shape, size, dtype=torch.complex64)
-        forward(
-            torch.view_as_real(streams.gram().resolve_conj()).reshape(-1, size, size, 2).numpy(),
-            streams.noise.reshape(-1, size).numpy(), streams.present.reshape(-1, size).float().numpy(),
-            self.stacked(), self.inner_steps, np.float32(_TOLERANCE), np.float32(_MOST_LOG_RATIO),
-            torch.view_as_real(found).reshape(-1, size, size, 2).numpy(),
+        size, antennas = streams.h.shape[-2:]
+        rows = torch.empty(streams.h.shape, dtype=torch.complex64)
+        h, v = (torch.view_as_real(each.resolve_conj().contiguous()) for each in (streams.h.detach(), rows))
+        nodes = (streams.strength, streams.noise, streams.present)
+        steer(
+            h.reshape(-1, size, antennas, 2).numpy(),
+            *(each.detach().float().contiguous().reshape(-1, size).numpy() for each in nodes),
+            streams.power_w.expand(*streams.h.shape[:-2], 1, 1).reshape(-1).numpy(),
+            self._stacked(), (self.inner_steps, np.float32(_TOLERANCE), np.float32(_MOST_LOG_RATIO)),
+            v.reshape(-1, size, antennas, 2).numpy(),
         )  # fmt: skip
-        return found
+        return rows.mT
 
-    def stacked(self) -> tuple[NDArray[np.float32], ...]:
-        """Return the weights of all passes, [passes, ...] each, in the order in which a pass uses them."""
-        return tuple(
-            torch.stack(each).detach().numpy() for each in zip(*(p.weights() for p in self.passes), strict=True)
-        )
+    def _stacked(self) -> tuple[NDArray[np.float32], ...]:
+        """Return the weights of all passes, [passes, ...] each, as ``Pass.weights``; made once for given weights."""
+        state = tuple((each.data_ptr(), each._version) for each in self.parameters())
+        if self._compiled is None or self._compiled[0] != state:
+            layers = zip(*(layer.weights() for layer in self.passes), strict=True)
+            self._compiled = state, tuple(torch.stack(each).detach().contiguous().numpy() for each in layers)
+        return self._compiled[1]
 
 
 def coefficients_of(graph: Graph, log_share: Tensor, log_power: Tensor, steps: int, tolerance: float) -> Tensor:

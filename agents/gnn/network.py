@@ -31,10 +31,11 @@ class PrecodingNetwork(nn.Module):
         U are the unit channels ``streams.direction``; the last stage is the precoder, the others also train.
         """
 
-    def infer(self, streams: Streams) -> Tensor:
-        """Return the coefficients of the last stage, without gradients, complex [..., K, K]."""
+    def steer(self, streams: Streams) -> Tensor:
+        """Return the precoder of the last stage with the full power, without gradients, complex [..., M, K]."""
         with torch.no_grad():
-            return self(streams)[-1]  # type: ignore[no-any-return]
+            coefficients: Tensor = self(streams)[-1]
+        return streams.total_power(coefficients.mH @ streams.direction)
 
 
 NETWORKS = {

@@ -11,6 +11,7 @@ and the right-hand diagonal only scales columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -24,14 +25,14 @@ class Streams:
     """What a precoder knows of one batch of channels.
 
     Attributes:
-        direction: unit rows u_k, complex [..., K, M]; zero where there is no stream.
+        h: channels, complex [..., K, M].
         strength: row norms d_k, real [..., K].
         present: whether there is a stream, bool [..., K].
         noise: noise over power and channel gain, sigma^2 / (P d_k^2), real [..., K]; 1 where there is no stream.
         power_w: transmit power, W, real [..., 1, 1].
     """
 
-    direction: Tensor
+    h: Tensor
     strength: Tensor
     present: Tensor
     noise: Tensor
@@ -49,12 +50,17 @@ class Streams:
         noise = torch.as_tensor(noise_w, dtype=strength.dtype, device=h.device)[..., None]
         relative = (noise / power / safe / safe).clamp(_LEAST, _MOST)
         return Streams(
-            direction=h * safe.reciprocal()[..., None],
+            h=h,
             strength=strength,
             present=present,
             noise=torch.where(present, relative, 1.0),
             power_w=power[..., None],
         )
+
+    @cached_property
+    def direction(self) -> Tensor:
+        """Unit rows u_k, complex [..., K, M]; zero where there is no stream."""
+        return self.h * torch.where(self.present, self.strength, 1.0).reciprocal()[..., None]
 
     @property
     def count(self) -> Tensor:

@@ -57,11 +57,11 @@ def _iterate(correlation: Tensor, streams: Streams, tolerance: float, max_iterat
     """Return q and b^2 of the last iterate, real [batch, K]; ``correlation`` has zeros on its diagonal."""
     noise, present = (each.reshape(-1, correlation.shape[-1]) for each in (streams.noise.double(), streams.present))
     power = (1.0 / (present.sum(-1, keepdim=True).clamp(min=1) * noise)).clamp(_LEAST, _MOST)  # RZF's
-    gain = present / _Reception.of(correlation, power).norms()
+    gain = present / _Reception.of(correlation, power, 1.0 / (1.0 + power)).norms()
     final, index = torch.stack([power, gain]), torch.arange(len(noise), device=noise.device)
     rate = torch.full_like(noise[:, 0], -1.0)
     for _ in range(max_iterations):
-        weight, next_power = _Reception.of(correlation, power).round(gain, noise)
+        weight, next_power = _Reception.of(correlation, power, gain).round(gain, noise)
         if tolerance > 0.0:
             previous, rate = rate, torch.log2(weight).sum(-1)
             going = rate - previous > tolerance * rate
@@ -87,36 +87,32 @@ class _Reception:
         rest: 1 / (1 + q_k), real [batch, K].
         sent: S_k Y_kk = A_kk / b_k, real [batch, K].
         own: S_k (Y_kk + r_k) = R_kk / b_k, real [batch, K].
-        leak: |Y_kj|^2 without diagonal, split in squares of real and imaginary parts, real [batch, K, 2 K].
+        leaked: sum_(j != k) |Y_kj|^2 weight_j for the weights asked for, real [batch, K].
     """
 
     power: Tensor
     rest: Tensor
     sent: Tensor
     own: Tensor
-    leak: Tensor
+    leaked: Tensor
 
     @staticmethod
-    def of(correlation: Tensor, power: Tensor) -> _Reception:
-        """Invert for the uplink powers [batch, K]."""
+    def of(correlation: Tensor, power: Tensor, weight: Tensor) -> _Reception:
+        """Invert for the uplink powers, and sum what leaks with weights, both [batch, K]."""
         rest = 1.0 / (1.0 + power)
         scale = (power * rest).sqrt()
-        matrix = _scaled(correlation, scale)
-        inverse = _inverse(matrix)
-        sent = scale * inverse.diagonal(dim1=-2, dim2=-1).real
-        inverse.diagonal(dim1=-2, dim2=-1).zero_()
-        parts = torch.view_as_real(inverse).flatten(-2)
-        mixed = torch.view_as_real(matrix).flatten(-2).mul_(parts).sum(-1)
-        return _Reception(power, rest, sent, sent + mixed / scale, parts.square_())
+        sums = compiled_sums_of_inverse if power.device.type == "cpu" else sums_of_inverse
+        diagonal, mixed, leaked = sums(correlation, scale, weight)
+        sent = scale * diagonal
+        return _Reception(power, rest, sent, sent + mixed / scale, leaked)
 
     def norms(self) -> Tensor:
-        """Return ||v_k||^2 / b_k^2, real [batch, K]."""
-        waste = _weighted(self.leak, self.rest)
-        return _less(self.sent * self.own, waste)
+        """Return ||v_k||^2 / b_k^2, real [batch, K], of leaks with weights 1 / (1 + q)."""
+        return _less(self.sent * self.own, self.leaked)
 
     def round(self, gain: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights w_k = 1 + SINR_k and the next uplink powers q_k, real [batch, K]."""
-        spread = self.rest * _weighted(self.leak, gain)
+        """Return the weights w_k = 1 + SINR_k and the next uplink powers q_k, real [batch, K], of leaks with b^2."""
+        spread = self.rest * self.leaked
         radiated = _less((gain * self.sent * self.own).sum(-1, keepdim=True), spread.sum(-1, keepdim=True))
         disturbance = spread / self.power + noise * radiated
         signal = gain * self.own.square()
@@ -124,6 +120,30 @@ class _Reception:
         weight = total / disturbance
         power = weight * signal / total.square()
         return weight, (power / (noise * power).sum(-1, keepdim=True).clamp(min=_TINY)).clamp(_LEAST, _MOST)
+
+
+def sums_of_inverse(correlation: Tensor, scale: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return Y_kk, sum_j C_kj Y_jk and sum_j |Y_kj|^2 weight_j, j != k in both, real [batch, K], of Y = C^-1."""
+    matrix = _scaled(correlation, scale)
+    inverse = _inverse(matrix)
+    diagonal = inverse.diagonal(dim1=-2, dim2=-1).real.clone()
+    inverse.diagonal(dim1=-2, dim2=-1).zero_()
+    parts = torch.view_as_real(inverse).flatten(-2)
+    mixed = torch.view_as_real(matrix).flatten(-2).mul_(parts).sum(-1)
+    return diagonal, mixed, (parts.square_() * weight.repeat_interleave(2, -1)[:, None]).sum(-1)
+
+
+def compiled_sums_of_inverse(correlation: Tensor, scale: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same on a CPU, where a factorisation takes longer than all the rest."""
+    from ran.phy.precoding.wmmse_kernels import scale_correlations, sums_of_inverses
+
+    matrix, scale, weight = torch.empty_like(correlation), scale.contiguous(), weight.contiguous()
+    scale_correlations(correlation.contiguous().numpy(), scale.numpy(), matrix.numpy())
+    # LAPACK's matrices are column-major: the transpose of the factor of the transpose costs no copy either way.
+    factor = torch.linalg.cholesky_ex(matrix.mT).L.mT
+    found = torch.empty(3, *scale.shape, dtype=scale.dtype)
+    sums_of_inverses(matrix.numpy(), factor.contiguous().numpy(), weight.numpy(), *found.numpy())
+    return found[0], found[1], found[2]
 
 
 def _scaled(correlation: Tensor, scale: Tensor) -> Tensor:
@@ -145,8 +165,3 @@ def _inverse(matrix: Tensor) -> Tensor:
 def _less(whole: Tensor, part: Tensor) -> Tensor:
     """Return whole - part, which is positive, also where rounding leaves nothing of it."""
     return torch.maximum(whole - part, torch.finfo(part.dtype).eps * part).clamp(min=_TINY)
-
-
-def _weighted(leak: Tensor, weight: Tensor) -> Tensor:
-    """Return sum_j |Y_kj|^2 weight_j, real [batch, K]."""
-    return (leak * weight.repeat_interleave(2, -1)[:, None]).sum(-1)

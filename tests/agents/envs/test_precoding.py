@@ -83,12 +83,12 @@ def test_who_is_served():
 
 
 def test_operations_by_hand():
-    """Oracle: K = 2, M = 4 counted term by term; WMMSE is 50 iterations of a product and an inverse."""
+    """Oracle: K = 2, M = 4 counted term by term; WMMSE is 50 iterations of an inverse."""
     two = np.array(2)
     assert flop("mrt", two, 4) == 64
     assert flop("rzf", two, 4) == 64 + 12 * 16 + 64
-    assert flop("wmmse", two, 4) == flop("rzf", two, 4) + 50 * 128
-    assert flop("icgnn", two, 4) == 64 + 192 + 6 * 64 + 2 * (12 * 4 * 24 + 4 * (288 + 7 * 576))
+    assert flop("wmmse", two, 4) == flop("rzf", two, 4) + 50 * 64
+    assert flop("icgnn", two, 4) == 64 + 192 + (2 * 3 + 2) * 64 + 3 * (8 * 4 * 16 + 4 * (192 + 6 * 256))
     table = Precoding(**QUICK).table()
     most = table.users == 6
     expected = 1e3 * GROUPS * float(flop("wmmse", np.array(round(0.75 * 6)), 8)) / FLOP_PER_S

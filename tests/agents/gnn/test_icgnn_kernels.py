@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from agents.gnn.network import PrecodingNetwork
 from ran.phy.precoding.streams import Streams
 from tests.agents.gnn.test_icgnn_network import POWER, random_network
 from tests.ran.phy.precoding.channels import rayleigh
 
 
 def difference(h: torch.Tensor, **options: int | bool) -> torch.Tensor:
-    """Largest difference of each matrix of coefficients over its largest entry, [batch]."""
+    """Largest difference of each precoder over its largest entry, [batch]."""
     network, streams = random_network(seed=1, **options), Streams.of(h, 1.0, POWER)
-    found, expected = network.infer(streams), network(streams)[-1]
+    found, expected = network.steer(streams), PrecodingNetwork.steer(network, streams)
     return (found - expected).abs().amax((-2, -1)) / expected.abs().amax((-2, -1)).clamp(min=1e-30)
 
 

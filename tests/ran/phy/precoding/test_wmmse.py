@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ran.phy.precoding import RZF, WMMSE, sum_rate
+from ran.phy.precoding.wmmse_iteration import compiled_sums_of_inverse, sums_of_inverse
 from tests.ran.phy.precoding.channels import rayleigh
 
 
@@ -31,6 +32,21 @@ def test_iterates_are_the_textbook_ones(streams, antennas):
     h = rayleigh(20, streams, antennas, seed=1) * torch.logspace(-1, 1, streams)[:, None]
     v = WMMSE(tolerance=0.0, max_iterations=10).precode(h, 0.3, 5.0)
     torch.testing.assert_close(v, textbook(h, 0.3, 5.0, 10), atol=1e-8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("streams", [1, 2, 5, 8, 15, 16, 17])
+def test_compiled_sums_are_those_of_the_inverse(streams):
+    """Oracle: torch's inverse; uplink powers 80 dB apart, strongly correlated channels, an absent stream."""
+    h = rayleigh(20, streams, 18, seed=5) + 3.0 * rayleigh(20, 1, 18, seed=6)
+    h[::3, streams // 2] = 0
+    direction = h / h.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+    correlation = direction @ direction.mH
+    correlation.diagonal(dim1=-2, dim2=-1).zero_()
+    scale, weight = torch.rand(2, 20, streams, dtype=torch.float64).pow(8)
+    scale = (scale / (1.0 + scale)).sqrt()
+    found = compiled_sums_of_inverse(correlation, scale, weight)
+    for value, expected in zip(found, sums_of_inverse(correlation, scale, weight), strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("power", [1.0, 100.0])
