@@ -6,7 +6,7 @@ splits a value where registers are shorter. Arrays keep the lanes as their last 
 between them and registers.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, attr-defined, import-untyped"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, attr-defined"
 from __future__ import annotations
 
 import operator
