@@ -141,6 +141,7 @@ def train_agent(
     epilog="""\b
 Examples:
   airtune train-precoder icgnn                    what is shipped, some minutes
+  airtune train-precoder icgnn_fair               likewise, of utility: proportional_fair
   airtune train-precoder my.yaml --out runs/mine
   airtune train-precoder my.yaml --resume runs/mine
   airtune train-precoder cell_free                power of cell-free networks, some minutes
@@ -148,7 +149,9 @@ Examples:
 then, in a scenario: mac: {precoder: {name: icgnn, weights: runs/mine/network.safetensors}}""",
 )
 def train_precoder(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or packaged: icgnn, cell_free, wcgcn")],
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="a YAML file, or packaged: icgnn, icgnn_fair, cell_free, wcgcn")
+    ],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder  [default: runs/precoder-CONFIG]")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="go on with an interrupted training")] = None,
 ) -> None:
