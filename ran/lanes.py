@@ -309,6 +309,12 @@ def plus_product(whole, x, y):
 
 
 @numba.njit(cache=True)
+def plus_product_with_conjugate(whole, x, y):
+    """Return whole + x conj(y) of complex numbers."""
+    return whole[0] + x[0] * y[0] + x[1] * y[1], whole[1] + x[1] * y[0] - x[0] * y[1]
+
+
+@numba.njit(cache=True)
 def inner(x, y):
     """Return the real part of x times the conjugate of y."""
     return x[0] * y[0] + x[1] * y[1]

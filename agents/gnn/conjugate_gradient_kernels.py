@@ -16,14 +16,15 @@ _TINY, _ZERO, _ONE = np.finfo(np.float32).tiny, np.float32(0.0), np.float32(1.0)
 
 
 @numba.njit(cache=True)
-def two_rows_times_matrix(p, row, c, t, size):
-    """Fill t [2, K, 2, lanes] with two rows of p [:, K, 2, lanes], from ``row`` on, times c [K, K, 2, lanes].
+def two_rows_times_matrix(p, row, c, t, start, size):
+    """Fill t [2, K, 2, lanes], columns from ``start`` on, with two rows of p [:, K, 2, lanes] times c [K, K, 2, lanes].
 
-    Return the real parts of both inner products of a row of p with its row of t.
+    The rows are ``row`` and the next; ``start`` is even. Return the real part of each row's inner product with its row
+    of t.
     """
     nothing = lanes(_ZERO), lanes(_ZERO)
     first, second = nothing
-    for j in range(0, size, 2):
+    for j in range(start, size, 2):
         upper, upper_next, lower, lower_next = nothing, nothing, nothing, nothing
         for k in range(size):
             here, beside = get_complex(c, k, j), get_complex(c, k, j + 1)
@@ -53,7 +54,7 @@ def conjugate_gradients(c, steps, tolerance, size, solution, residual, p, turned
         curvature, other = get(c, row, row, 0), get(c, row + 1, row + 1, 0)
         for step in range(steps):
             if step > 0:
-                curvature, other = two_rows_times_matrix(p, 0, c, turned, size)
+                curvature, other = two_rows_times_matrix(p, 0, c, turned, 0, size)
             next_norm = _advance(0, row, curvature, norm, enough, size, solution, residual, p, turned)
             other_next = _advance(1, row + 1, other, other_norm, enough, size, solution, residual, p, turned)
             if not any_greater(larger(next_norm, other_next), enough):

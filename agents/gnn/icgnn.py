@@ -53,7 +53,9 @@ class ICGNN(Precoder):
 
     def solve(self, streams: Streams) -> Tensor:
         """Return the network's precoder with the full power, complex [..., M, K]."""
-        network = _network(Path(self.weights) if self.weights else SHIPPED[self.utility], streams.noise.dtype, streams.noise.device)
+        network = _network(
+            Path(self.weights) if self.weights else SHIPPED[self.utility], streams.noise.dtype, streams.noise.device
+        )
         return network.steer(streams)
 
 

@@ -114,7 +114,7 @@ def _receive(g, a, received, parts, size):
     """Fill |received amplitudes|^2 of the coefficients ``a``, and return the power that they send."""
     power = lanes(_ZERO)
     for row in range(0, size, 2):
-        two_rows_times_matrix(g, row, a, received, size)
+        two_rows_times_matrix(g, row, a, received, 0, size)
         for k in range(2):
             for j in range(size):
                 amplitude = get_complex(received, k, j)
@@ -309,15 +309,18 @@ def _log_sigmoid(x):
 
 @numba.njit(cache=True)
 def _finish(c, x, r, product, nodes, size, a):
-    """Fill A = diag(row) (X + R X^H) diag(column); ``c`` is overwritten."""
+    """Fill A = diag(row) (X + R X^H) diag(column), whose middle is Hermitian; ``c`` is overwritten."""
     for k in range(size):
         for j in range(size):
             value = get_complex(x, k, j)
             put_complex((value[0], _ZERO - value[1]), c, j, k)
     for row in range(0, size, 2):
-        two_rows_times_matrix(r, row, c, product, size)
-        for k in range(2):
-            for j in range(size):
-                factor = get(nodes, _ROW, row + k) * get(nodes, _COLUMN, j)
-                plain, more = get_complex(x, row + k, j), get_complex(product, k, j)
-                put_complex((factor * (plain[0] + more[0]), factor * (plain[1] + more[1])), a, row + k, j)
+        two_rows_times_matrix(r, row, c, product, row, size)
+        for k in range(row, min(row + 2, size)):
+            for j in range(row, size):
+                plain, more = get_complex(x, k, j), get_complex(product, k - row, j)
+                real, imag = plain[0] + more[0], plain[1] + more[1]
+                upper = get(nodes, _ROW, k) * get(nodes, _COLUMN, j)
+                lower = get(nodes, _ROW, j) * get(nodes, _COLUMN, k)
+                put_complex((upper * real, upper * imag), a, k, j)
+                put_complex((lower * real, _ZERO - lower * imag), a, j, k)

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from agents.gnn.icgnn_kernels import coefficients, room
-from ran.lanes import LANES, get, inner, lanes, plus_product, put, total
+from ran.lanes import LANES, get, inner, lanes, plus_product_with_conjugate, put, total
 
 _LEAST, _ZERO = np.float32(1e-30), np.float32(0.0)
 
@@ -26,7 +26,7 @@ def steer(h, strength, noise, present, power_w, weights, limits, v):
     padded, blocks = (size + 3) // 4 * 4, (antennas + LANES - 1) // LANES
     unit = np.zeros((LANES, padded, 2, blocks, LANES), np.float32)
     rows = np.zeros((padded, 2, blocks, LANES), np.float32)
-    g = np.zeros((padded, padded, 2, LANES), np.float32)
+    g, own = np.zeros((padded, padded, 2, LANES), np.float32), np.zeros((padded, padded, 2), np.float32)
     node_noise, node_present = np.zeros((size, LANES), np.float32), np.zeros((size, LANES), np.float32)
     space = room(size, weights[1].shape[1])
     for first in range(0, batch, LANES):
@@ -38,7 +38,7 @@ def steer(h, strength, noise, present, power_w, weights, limits, v):
                 node_noise[k, n], node_present[k, n] = noise[b, k], present[b, k]
         a = coefficients(g, node_noise, node_present, weights, limits, size, space)
         for n in range(min(LANES, batch - first)):
-            sent = _combine(a, unit[n], n, size, rows)
+            sent = _combine(a, unit[n], n, size, own, rows)
             factor = np.sqrt(power_w[first + n] / max(sent, _LEAST))
             _store(rows, factor, v[first + n])
 
@@ -65,9 +65,9 @@ def _correlate(unit, n, size, g):
             a, b, c, d = nothing, nothing, nothing, nothing
             for m in range(blocks):
                 x, y = _part(unit, k, m), _part(unit, k + 1, m)
-                z, w = _conjugate(unit, j, m), _conjugate(unit, j + 1, m)
-                a, b = plus_product(a, x, z), plus_product(b, x, w)
-                c, d = plus_product(c, y, z), plus_product(d, y, w)
+                z, w = _part(unit, j, m), _part(unit, j + 1, m)
+                a, b = plus_product_with_conjugate(a, x, z), plus_product_with_conjugate(b, x, w)
+                c, d = plus_product_with_conjugate(c, y, z), plus_product_with_conjugate(d, y, w)
             _put_both(a, k, j, n, g)
             _put_both(b, k, j + 1, n, g)
             _put_both(c, k + 1, j, n, g)
@@ -80,11 +80,6 @@ def _part(unit, k, m):
 
 
 @numba.njit(cache=True)
-def _conjugate(unit, k, m):
-    return get(unit, k, 0, m), _ZERO - get(unit, k, 1, m)
-
-
-@numba.njit(cache=True)
 def _put_both(value, k, j, n, g):
     """Set the correlation of k and j, and its conjugate."""
     real, imag = total(value[0]), total(value[1])
@@ -93,31 +88,29 @@ def _put_both(value, k, j, n, g):
 
 
 @numba.njit(cache=True)
-def _combine(a, unit, n, size, rows):
+def _combine(a, unit, n, size, own, rows):
     """Fill rows, the conjugate of A^H U of one channel, and return the sum of their squares."""
     blocks = unit.shape[2]
     sent = lanes(_ZERO)
+    for j in range(size):
+        for k in range(size):
+            own[j, k, 0], own[j, k, 1] = a[j, k, 0, n], a[j, k, 1, n]
     for k in range(0, size, 4):
         for m in range(blocks):
             nothing = lanes(_ZERO), lanes(_ZERO)
             x, y, z, w = nothing, nothing, nothing, nothing
             for j in range(size):
-                u = _conjugate(unit, j, m)
-                x = plus_product(x, _entry(a, j, k, n), u)
-                y = plus_product(y, _entry(a, j, k + 1, n), u)
-                z = plus_product(z, _entry(a, j, k + 2, n), u)
-                w = plus_product(w, _entry(a, j, k + 3, n), u)
+                u = _part(unit, j, m)
+                x = plus_product_with_conjugate(x, (own[j, k, 0], own[j, k, 1]), u)
+                y = plus_product_with_conjugate(y, (own[j, k + 1, 0], own[j, k + 1, 1]), u)
+                z = plus_product_with_conjugate(z, (own[j, k + 2, 0], own[j, k + 2, 1]), u)
+                w = plus_product_with_conjugate(w, (own[j, k + 3, 0], own[j, k + 3, 1]), u)
             _put_row(x, rows, k, m)
             _put_row(y, rows, k + 1, m)
             _put_row(z, rows, k + 2, m)
             _put_row(w, rows, k + 3, m)
             sent += inner(x, x) + inner(y, y) + inner(z, z) + inner(w, w)
     return total(sent)
-
-
-@numba.njit(cache=True)
-def _entry(a, j, k, n):
-    return a[j, k, 0, n], a[j, k, 1, n]
 
 
 @numba.njit(cache=True)

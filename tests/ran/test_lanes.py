@@ -20,6 +20,7 @@ from ran.lanes import (
     log_1_plus,
     multiply_add,
     plus_product,
+    plus_product_with_conjugate,
     put,
     put_complex,
     smaller,
@@ -78,6 +79,9 @@ def test_reductions(kind, width):
 def _complex(a, b, out, real):
     put_complex(plus_product(get_complex(out, 1, 2), get_complex(a, 1, 0), get_complex(b, 0, 1)), out, 1, 2)
     put(inner(get_complex(a, 1, 0), get_complex(b, 0, 1)), real, 0)
+    put_complex(
+        plus_product_with_conjugate(get_complex(out, 0, 1), get_complex(a, 1, 0), get_complex(b, 0, 1)), out, 0, 1
+    )
 
 
 def test_complex_numbers():
@@ -89,6 +93,7 @@ def test_complex_numbers():
     x, y = a[1, 0, 0] + 1j * a[1, 0, 1], b[0, 1, 0] + 1j * b[0, 1, 1]
     expected = before.copy()
     expected[1, 2] += np.stack([(x * y).real, (x * y).imag])
+    expected[0, 1] += np.stack([(x * y.conj()).real, (x * y.conj()).imag])
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(real[0], (x * y.conj()).real, rtol=0, atol=1e-5)
 
