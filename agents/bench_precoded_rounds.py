@@ -22,7 +22,7 @@ import numpy as np
 import agents.gnn.icgnn  # noqa: F401 - registers itself, also where AirTune is not installed
 from ran.metrics.kpis import CELL_EDGE_PERCENT
 from ran.phy.multi_user import gather_channels
-from ran.phy.precoding import PRECODERS, sum_rate
+from ran.phy.precoding import sum_rate
 from ran.threads import torch_threads
 from scenarios.build import build_world
 from scenarios.load import load
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from ran.metrics.kpis import Kpis
 
 SCENARIO = "mu_mimo"
-NAMES = ("mrt", "zf", "rzf", "mmse", "wmmse", "icgnn")
+_FAIR = "icgnn fair"
+NAMES = ("mrt", "zf", "rzf", "mmse", "wmmse", "icgnn", _FAIR)
+_TEXTS = {_FAIR: "{name: icgnn, utility: proportional_fair}"}  # where a name does not say it all
 SEEDS, ROUNDS = (1, 2, 3), 3
 _FULL_BUFFER = "traffic.flows=[{name: full_buffer, direction: downlink}]"
 _FULL_BUFFER_S, _WARMUP_S, _TIMED_SLOTS = 0.2, 0.1, 20
@@ -75,13 +77,18 @@ class Cost:
     expected_bit_s_hz: float
 
 
+def _asked(precoder: str) -> str:
+    """Return the override of the scenario for a name of ``NAMES``."""
+    return f"mac.precoder={_TEXTS.get(precoder, precoder)}"
+
+
 def measure_rounds(precoder: str, seed: int, rounds: int = ROUNDS, overrides: Sequence[str] = ()) -> PrecodedRounds:
     """Run rounds of learning with a precoder; ``overrides`` change the scenario further."""
     from ran.learning.federation import FederationState
     from ran.learning.round import run_round
     from scenarios.run import build_federation
 
-    federation = build_federation(load(SCENARIO, [f"seed={seed}", f"mac.precoder={precoder}", *overrides]))
+    federation = build_federation(load(SCENARIO, [f"seed={seed}", _asked(precoder), *overrides]))
     state = FederationState.start(federation)
     records = [run_round(federation, state).record for _ in range(rounds)]
     return PrecodedRounds(
@@ -99,7 +106,7 @@ def full_buffer(precoder: str, seed: int, overrides: Sequence[str] = ()) -> Kpis
     """Return the downlink's indicators where every UE always waits for data."""
     from scenarios.network_run import measure
 
-    loaded = load(SCENARIO, [f"seed={seed}", f"mac.precoder={precoder}", _FULL_BUFFER, *overrides])
+    loaded = load(SCENARIO, [f"seed={seed}", _asked(precoder), _FULL_BUFFER, *overrides])
     kpis = measure(build_world(loaded), duration_s=_FULL_BUFFER_S, warmup_s=_WARMUP_S).kpis
     return next(way for way in kpis.directions if way.direction == "downlink")
 
@@ -130,12 +137,13 @@ def call_costs(channels: Sequence[Tensor], power_w: float, names: Sequence[str])
     """Return what a call costs and is expected to give; precoders take turns, so that all meet the same machine."""
     import torch
 
+    precoders = {name: load(SCENARIO, [_asked(name)]).mac.precoder for name in names}
     times, rates = dict[str, list[float]](), dict[str, list[float]]()
     with torch_threads(1), torch.no_grad():
         for h in (channels[0], *channels):  # the first one warms up
-            for name in names:
+            for name, precoder in precoders.items():
                 start_s = time.thread_time()
-                v = PRECODERS.get(name)().precode(h, 1.0, power_w)
+                v = precoder.precode(h, 1.0, power_w)
                 times.setdefault(name, []).append(1e3 * (time.thread_time() - start_s))
                 rates.setdefault(name, []).append(float(sum_rate(h, v, 1.0).mean()))
     return {name: Cost(statistics.median(times[name][1:]), fmean(rates[name][1:])) for name in names}
@@ -166,7 +174,7 @@ def table(runs: Sequence[PrecodedRounds], full: Mapping[str, Sequence[Kpis]], co
     for name, cost in costs.items():
         mine, cells = _of(runs, name), [way.mean_cell_se_bit_s_hz for way in full[name]]
         lines.append(
-            f"{name:8} {fmean(run.downlink_s for run in mine):12.3f} {fmean(run.round_s for run in mine):8.3f} "
+            f"{name:10} {fmean(run.downlink_s for run in mine):10.3f} {fmean(run.round_s for run in mine):8.3f} "
             f"{fmean(run.downlink_se_bit_s_hz for run in mine):11.2f} {fmean(cells):13.2f} "
             f"{f'({min(cells):.2f} to {max(cells):.2f})':>17} {edge_se(full[name]):10.3f} "
             f"{cost.expected_bit_s_hz:12.1f} {cost.call_ms:12.2f}"
