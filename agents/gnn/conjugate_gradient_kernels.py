@@ -10,7 +10,19 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ran.lanes import any_greater, choose, get, get_complex, inner, lanes, larger, plus_product, put, put_complex
+from ran.lanes import (
+    any_greater,
+    choose,
+    get,
+    get_complex,
+    inner,
+    lanes,
+    larger,
+    plus_product,
+    put,
+    put_complex,
+    smaller,
+)
 
 _TINY, _ZERO, _ONE = np.finfo(np.float32).tiny, np.float32(0.0), np.float32(1.0)
 
@@ -41,19 +53,20 @@ def two_rows_times_matrix(p, row, c, t, start, size):
 
 
 @numba.njit(cache=True)
-def conjugate_gradients(c, steps, tolerance, size, solution, residual, p, turned):
+def conjugate_gradients(c, started, steps, tolerance, size, solution, residual, p, turned):
     """Fill the inverse's rows and their residuals, as ``inverse_by_conjugate_gradients`` before its last product.
 
-    ``p`` and ``turned`` [2, K, 2, lanes] are room to work in.
+    ``started`` says whether ``solution`` holds a start; ``p`` and ``turned`` [2, K, 2, lanes] are room to work in.
     """
     enough = np.float32(tolerance * tolerance)
     for row in range(0, size, 2):
-        for which in range(2):
-            _start(which, row + which, size, c, solution, residual, p, turned)
-        norm, other_norm = lanes(_ONE), lanes(_ONE if row + 1 < size else _ZERO)
+        if started:
+            two_rows_times_matrix(solution, row, c, turned, 0, size)
+        norm = _start(started, 0, row, size, c, solution, residual, p, turned)
+        other_norm = _start(started, 1, row + 1, size, c, solution, residual, p, turned)
         curvature, other = get(c, row, row, 0), get(c, row + 1, row + 1, 0)
-        for step in range(steps):
-            if step > 0:
+        for step in range(steps if any_greater(larger(norm, other_norm), enough) else 0):
+            if started or step > 0:
                 curvature, other = two_rows_times_matrix(p, 0, c, turned, 0, size)
             next_norm = _advance(0, row, curvature, norm, enough, size, solution, residual, p, turned)
             other_next = _advance(1, row + 1, other, other_norm, enough, size, solution, residual, p, turned)
@@ -65,15 +78,30 @@ def conjugate_gradients(c, steps, tolerance, size, solution, residual, p, turned
 
 
 @numba.njit(cache=True)
-def _start(which, row, size, c, solution, residual, p, turned):
-    """Start from zero, where residual and direction are a row of the unit matrix, zero for a row of the padding."""
+def _start(started, which, row, size, c, solution, residual, p, turned):
+    """Fill residual and first direction of a row, and return its squared norm; rows of the padding are zero.
+
+    From zero the residual is a row of the unit matrix, and turned by C a row of C. A start is kept if its residual is
+    smaller.
+    """
+    norm = lanes(_ZERO)
+    if started:
+        for j in range(size):
+            real = (_ONE if j == row else _ZERO) - get(turned, which, j, 0)
+            norm += real * real + get(turned, which, j, 1) * get(turned, which, j, 1)
     for j in range(size):
-        unit = _ONE if j == row else _ZERO
         for part in range(2):
-            put(_ZERO, solution, row, j, part)
-            put(_ZERO if part else unit, residual, row, j, part)
-            put(_ZERO if part else unit, p, which, j, part)
+            unit, x = lanes(_ONE if j == row and part == 0 else _ZERO), lanes(_ZERO)
+            rest = unit
+            if started:
+                rest = choose(_ONE, norm, unit - get(turned, which, j, part), unit)
+                x = choose(_ONE, norm, get(solution, row, j, part), _ZERO)
+            put(x, solution, row, j, part)
+            put(rest, residual, row, j, part)
+            put(rest, p, which, j, part)
             put(get(c, row, j, part), turned, which, j, part)
+    one = lanes(_ONE if row < size else _ZERO)
+    return smaller(norm, one) if started else one
 
 
 @numba.njit(cache=True)

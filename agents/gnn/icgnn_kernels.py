@@ -81,7 +81,7 @@ def coefficients(g, noise, present, weights, limits, size, space):
         _choose(step, weights, count, parts, nodes, hidden, common, size)
         _matrix(g, most_log_ratio, size, nodes, c)
         steps = size if step + 1 == passes else min(size, inner_steps)
-        conjugate_gradients(c, steps, tolerance, size, x, r, rows[0], rows[1])
+        conjugate_gradients(c, step > 0, steps, tolerance, size, x, r, rows[0], rows[1])
         _finish(c, x, r, rows[0], nodes, size, a)
     return a
 
@@ -317,9 +317,11 @@ def _finish(c, x, r, product, nodes, size, a):
     for row in range(0, size, 2):
         two_rows_times_matrix(r, row, c, product, row, size)
         for k in range(row, min(row + 2, size)):
-            for j in range(row, size):
+            for j in range(k, size):
                 plain, more = get_complex(x, k, j), get_complex(product, k - row, j)
                 real, imag = plain[0] + more[0], plain[1] + more[1]
+                put_complex((real, imag), x, k, j)  # the next inverse starts from this one
+                put_complex((real, _ZERO - imag), x, j, k)
                 upper = get(nodes, _ROW, k) * get(nodes, _COLUMN, j)
                 lower = get(nodes, _ROW, j) * get(nodes, _COLUMN, k)
                 put_complex((upper * real, upper * imag), a, k, j)

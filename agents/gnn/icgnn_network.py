@@ -160,9 +160,9 @@ def _padded(x: Tensor, *sizes: int) -> Tensor:
 class IcgnnNetwork(PrecodingNetwork):
     """Passes from maximum ratio with equal powers on; freshly made it is a weighted-MMSE iteration from MMSE.
 
-    Inverses are by conjugate gradients, in training too, so that the network knows what it will get. The precoders on
-    the way need only be good enough to look at: they get at most ``inner_steps`` steps, the last one K. On a CPU and
-    in single precision ``infer`` is compiled; torch does the rest, and all training.
+    Inverses are by conjugate gradients, each from the last, in training too, so that the network knows what it will
+    get. The precoders on the way need only be good enough to look at: they get at most ``inner_steps`` steps, the last
+    one K. On a CPU and in single precision ``steer`` is compiled; torch does the rest, and all training.
     """
 
     def __init__(
@@ -178,11 +178,12 @@ class IcgnnNetwork(PrecodingNetwork):
         """Return the coefficients of every pass, complex [..., K, K]."""
         graph, size = Graph.of(streams), streams.noise.shape[-1]
         log_share = graph.log_shares(torch.zeros_like(graph.log_noise))
-        found = list[Tensor]()
+        found, inverse = list[Tensor](), None
         for left, layer in zip(reversed(range(len(self.passes))), self.passes, strict=True):
             steps = min(size, self.inner_steps) if left else size
             log_share, log_power = layer(graph, Reception.of(graph, found[-1] if found else None), log_share)
-            found.append(coefficients_of(graph, log_share, log_power, steps, _TOLERANCE))
+            inverse = inverse_of(graph, log_share, steps, _TOLERANCE, inverse)
+            found.append(scaled(graph, log_share, log_power, inverse))
         return [each.reshape(*streams.noise.shape, size) for each in found]
 
     def steer(self, streams: Streams) -> Tensor:
@@ -214,21 +215,31 @@ class IcgnnNetwork(PrecodingNetwork):
 
 
 def coefficients_of(graph: Graph, log_share: Tensor, log_power: Tensor, steps: int, tolerance: float) -> Tensor:
-    """Return A = S C^-1 S diag(c) up to scale, C = I + S (G - I) S with S^2 = q / (1 + q), c^2 = power / (1 + q) / S^2.
+    """Return A = (G + diag(1/q))^-1 diag(c) up to scale, complex [batch, K, K]; see ``inverse_of`` and ``scaled``."""
+    return scaled(graph, log_share, log_power, inverse_of(graph, log_share, steps, tolerance))
 
-    It is (G + diag(1/q))^-1 with unit diagonal, so that q may be anything.
+
+def inverse_of(graph: Graph, log_share: Tensor, steps: int, tolerance: float, start: Tensor | None = None) -> Tensor:
+    """Return C^-1, C = I + S (G - I) S with S^2 = q / (1 + q), complex [batch, K, K].
+
+    C is S (G + diag(1/q)) S, whose diagonal is one, so that q may be anything. ``start`` is the inverse for other q.
     """
-    log_q = log_share - graph.log_noise
-    log_scale = 0.5 * nn.functional.logsigmoid(log_q.clamp(max=_MOST_LOG_RATIO))
+    log_scale = 0.5 * nn.functional.logsigmoid((log_share - graph.log_noise).clamp(max=_MOST_LOG_RATIO))
     scale = torch.where(graph.present, log_scale.exp(), 0.0)
     off_diagonal = graph.gram * (scale[..., :, None] * scale[..., None, :])
     matrix = off_diagonal - torch.diag_embed(off_diagonal.diagonal(dim1=-2, dim2=-1) - 1.0)
+    return inverse_by_conjugate_gradients(matrix, steps, tolerance, start)
+
+
+def scaled(graph: Graph, log_share: Tensor, log_power: Tensor, inverse: Tensor) -> Tensor:
+    """Return A = S C^-1 S diag(c) up to scale, c^2 = power / (1 + q) / S^2, for C^-1 of ``inverse_of``."""
+    log_q = log_share - graph.log_noise
+    log_scale = 0.5 * nn.functional.logsigmoid(log_q.clamp(max=_MOST_LOG_RATIO))
     # Rows over the largest: only the scale of all is free.
     rows = torch.where(graph.present, (log_scale - log_scale.amax(-1, keepdim=True)).exp(), 0.0)
     log_column = 0.5 * (log_power + nn.functional.logsigmoid(-log_q))
     log_column = torch.where(graph.present, log_column, -torch.inf)
     columns = (log_column - log_column.amax(-1, keepdim=True).clamp(min=-1e4)).exp()
-    inverse = inverse_by_conjugate_gradients(matrix, steps, tolerance)
     return inverse * (rows[..., :, None] * columns[..., None, :])
 
 
