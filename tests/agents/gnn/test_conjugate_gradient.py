@@ -51,6 +51,19 @@ def test_rows_do_not_depend_on_others():
         torch.testing.assert_close(alone, found[index], atol=1e-12, rtol=0)
 
 
+def test_a_good_start_saves_steps_and_a_bad_one_costs_none():
+    """Oracle: the inverse; its neighbour needs no step, what is worse than zero is not used."""
+    matrix = matrices(8, seed=4)
+    inverse = torch.linalg.inv(matrix)
+    close = torch.linalg.inv(matrix + 0.01 * torch.eye(8))
+    found = inverse_by_conjugate_gradients(matrix, 0, 0.0, close)
+    error = torch.eye(8) - close @ matrix
+    torch.testing.assert_close(found, inverse - error @ inverse @ error.mH, atol=1e-10, rtol=0)
+    again = inverse_by_conjugate_gradients(matrix, 3, 0.0, -5.0 * inverse)
+    torch.testing.assert_close(again, inverse_by_conjugate_gradients(matrix, 3), atol=1e-12, rtol=0)
+    torch.testing.assert_close(inverse_by_conjugate_gradients(matrix, 8, 0.0, close), inverse, atol=1e-10, rtol=0)
+
+
 def test_singular_matrices_give_finite_rows():
     """Property: rank one and zero."""
     for matrix in (torch.ones(1, 4, 4, dtype=torch.complex64), torch.zeros(1, 4, 4, dtype=torch.complex64)):
