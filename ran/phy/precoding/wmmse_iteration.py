@@ -101,7 +101,8 @@ class _Reception:
         """Invert for the uplink powers, and sum what leaks with weights, both [batch, K]."""
         rest = 1.0 / (1.0 + power)
         scale = (power * rest).sqrt()
-        sums = compiled_sums_of_inverse if power.device.type == "cpu" else sums_of_inverse
+        fast = power.device.type == "cpu" and not correlation.requires_grad
+        sums = compiled_sums_of_inverse if fast else sums_of_inverse
         diagonal, mixed, leaked = sums(correlation, scale, weight)
         sent = scale * diagonal
         return _Reception(power, rest, sent, sent + mixed / scale, leaked)
@@ -126,11 +127,13 @@ def sums_of_inverse(correlation: Tensor, scale: Tensor, weight: Tensor) -> tuple
     """Return Y_kk, sum_j C_kj Y_jk and sum_j |Y_kj|^2 weight_j, j != k in both, real [batch, K], of Y = C^-1."""
     matrix = _scaled(correlation, scale)
     inverse = _inverse(matrix)
-    diagonal = inverse.diagonal(dim1=-2, dim2=-1).real.clone()
-    inverse.diagonal(dim1=-2, dim2=-1).zero_()
-    parts = torch.view_as_real(inverse).flatten(-2)
-    mixed = torch.view_as_real(matrix).flatten(-2).mul_(parts).sum(-1)
-    return diagonal, mixed, (parts.square_() * weight.repeat_interleave(2, -1)[:, None]).sum(-1)
+    parts, others = (
+        torch.view_as_real(inverse),
+        1.0 - torch.eye(scale.shape[-1], dtype=scale.dtype, device=scale.device),
+    )
+    mixed = (torch.view_as_real(matrix) * parts).sum(-1)
+    diagonal = inverse.diagonal(dim1=-2, dim2=-1).real
+    return diagonal, (mixed * others).sum(-1), (parts.square().sum(-1) * others * weight[:, None]).sum(-1)
 
 
 def compiled_sums_of_inverse(correlation: Tensor, scale: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,18 +151,14 @@ def compiled_sums_of_inverse(correlation: Tensor, scale: Tensor, weight: Tensor)
 
 def _scaled(correlation: Tensor, scale: Tensor) -> Tensor:
     """Return C = I + S (G - I) S, complex [batch, K, K]."""
-    matrix = torch.view_as_real(correlation).flatten(-2) * scale.repeat_interleave(2, -1)[:, None]
-    matrix = torch.view_as_complex(matrix.mul_(scale[:, :, None]).reshape(*correlation.shape, 2))
+    matrix = correlation * (scale[:, :, None] * scale[:, None, :])
     matrix.diagonal(dim1=-2, dim2=-1).fill_(1.0)
     return matrix
 
 
 def _inverse(matrix: Tensor) -> Tensor:
     """Return the inverse of Hermitian matrices, complex [batch, K, K]."""
-    # LAPACK's matrices are column-major: the transpose of the inverse of the transpose costs no copy either way. The
-    # inverse takes the place of the factor.
-    factor = torch.linalg.cholesky_ex(matrix.mT).L
-    return torch.cholesky_inverse(factor, out=factor).mT
+    return torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix).L)
 
 
 def _less(whole: Tensor, part: Tensor) -> Tensor:
