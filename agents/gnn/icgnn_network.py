@@ -25,7 +25,7 @@ from agents.gnn.network import PrecodingNetwork
 from ran.phy.precoding.streams import Streams
 
 _FEATURES = 9
-_TOLERANCE = 0.03  # of conjugate gradients' residuals; their last product squares it
+_TOLERANCE = 0.01  # of conjugate gradients' residuals; their last product squares it
 # Uplink signal-to-noise ratios beyond 50 dB are held there: single precision could not tell the matrix from a singular.
 _MOST_LOG_RATIO = 11.5
 _LEAST = 1e-30
