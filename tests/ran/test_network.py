@@ -126,7 +126,7 @@ def check_what_arrives(seed, cells, interruption_s, failing, attempts, feedback,
 
 
 def test_those_worlds_really_change_cells():
-    """Property: the random worlds above are not vacuous: handovers and failures happen, and blocks are in flight then."""
+    """Property: the worlds above are not vacuous: handovers and failures happen, and blocks are in flight then."""
     world = mobile_world(1, handover=Handover(**RESTLESS, interruption_s=2e-3, qout_db=10, qin_db=10, t310_s=8e-3))
     simulation = Simulation(world)
     state = simulation.start()

@@ -60,7 +60,9 @@ def test_an_equal_run_leaves_equal_files(finished, tmp_path):
 
 def test_radio_threads_do_not_change_the_rounds(finished, tmp_path):
     """Property: another number of radio threads gives byte-identical tables, over a channel drawn by Sionna too."""
-    more = run(load("quickstart", [*SMALL, "radio.threads=2", "report.figures=none"]), out=tmp_path / "threads", quiet=True).path
+    more = run(
+        load("quickstart", [*SMALL, "radio.threads=2", "report.figures=none"]), out=tmp_path / "threads", quiet=True
+    ).path
     assert (finished / "rounds.parquet").read_bytes() == (more / "rounds.parquet").read_bytes()
     umi = [*SMALL, "channel=tr38901", "learning.rounds=1", "learning.central=skip", "report.figures=none"]
     tables = [

@@ -214,7 +214,7 @@ def held_here():
     return sum(issubclass(kind, torch.Tensor) for kind in kinds), sum(kind is _Graph for kind in kinds), 4096 * pages
 
 
-# Copies at the gNB, servers in turn and gradients for two servers; the others differ in what their rounds do, not drops.
+# Copies at the gNB, gradients for two servers, paces of their own; the others differ in rounds, not in drops.
 QUICK = ("splitfed_v1", "u_shaped", "asynchronous")
 
 
