@@ -19,7 +19,7 @@ PLAIN = "learning.algorithm={name: fedavg, local_steps: 3, optimizer: sgd, learn
 
 
 def run_of(path, *settings):
-    run(load("smoke", [*SMALL, "learning.rounds=1", "report.figures=none", *settings]), out=path / "run", quiet=True)
+    run(load("smoke", [*SMALL, "learning.rounds=1", *settings]), out=path / "run", quiet=True)
     return results_of(path / "run")
 
 

@@ -98,7 +98,6 @@ def test_a_run_resumed_from_its_folder_ends_the_same(tmp_path, monkeypatch):
         "{name: truncated_inversion, coverage: 0.1}}",
         "ues.placement={name: explicit, positions_m: [[20, 0], [250, 0]]}",
         "channel={name: rayleigh, num_taps: 4}", "learning.rounds=2",
-        "learning.central=skip", "report.figures=none",
     ]  # fmt: skip
     whole = run(load("smoke", settings), out=tmp_path / "whole", quiet=True)
     append = RunDirectory.append_event
