@@ -9,14 +9,9 @@ import torch
 
 from channel.sionna_adapter import sionna_state
 
-# Draws a drop in a fresh interpreter, checks every global random state, and prints a hash of what it drew.
-FRESH_DRAW = """
-import hashlib, random
+DRAW = """
+import hashlib
 import numpy as np
-import torch
-
-random.seed(3), np.random.seed(3), torch.manual_seed(3)
-before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state(), torch.get_num_threads()
 
 from channel.antenna import AntennaArray
 from channel.geometry import Geometry
@@ -30,31 +25,40 @@ geometry = Geometry(
 model = Tr38901()
 state = model.start(geometry, 1)
 snapshot, _ = model.realise(geometry, state, 0.7, 1)
+digest = hashlib.sha256(snapshot.gain.tobytes()).hexdigest()
+"""
+
+# Draws that drop in a fresh interpreter, checks every global random state, and prints the hash of what it drew.
+FRESH_DRAW = f"""
+import random
+import numpy as np
+import torch
+
+random.seed(3), np.random.seed(3), torch.manual_seed(3)
+before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state(), torch.get_num_threads()
+{DRAW}
 assert before[0] == random.getstate()
 assert (before[1] == np.random.get_state()[1]).all()
 assert torch.equal(before[2], torch.get_rng_state())
 assert before[3] == torch.get_num_threads()
-print(hashlib.sha256(snapshot.gain.tobytes()).hexdigest())
+print(before[3], digest)
 """
 
 
 def test_a_first_draw_touches_no_global_state_and_threads_do_not_matter():
     """Oracle: random states compared before and after; bit equality of drops with 1 and with 2 threads.
 
-    In fresh interpreters, because importing Sionna is what reseeds torch.
+    The one with 2 in a fresh interpreter, because importing Sionna is what reseeds torch.
     """
-    commands = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", FRESH_DRAW],
-            env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for threads in ("1", "2")
-    ]
-    digests = [command.communicate(timeout=120)[0] for command in commands]
-    assert [command.returncode for command in commands] == [0, 0]
-    assert digests[0] == digests[1] != ""
+    fresh = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FRESH_DRAW],
+        env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        stdout=subprocess.PIPE, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    here: dict[str, str] = {}
+    exec(DRAW, here)
+    assert torch.get_num_threads() == 1
+    assert fresh.stdout.split() == ["2", here["digest"]]
 
 
 def test_everything_is_put_back_even_after_an_error():

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -27,6 +27,7 @@ def known(num_ues, num_ant, num_sc, seed, *, weights=None) -> Uplink:
 
 
 @every_scheme
+@settings(max_examples=40)
 @given(st.integers(1, 6), st.sampled_from([1, 2, 4]), st.integers(1, 30), st.integers(0, 10_000))
 def test_average_power_never_exceeds_the_class(name, num_ues, num_ant, num_sc, seed):
     """Property: average power at most the limit, finite plans of the documented shapes, whatever the world."""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from agents.batched import BatchedEnv, made
 from agents.envs import ENVIRONMENTS
-from agents.evaluate import compare, is_bound
+from agents.evaluate import Score, compare, is_bound
 from agents.fields import table
 from agents.registration import gymnasium_id, make_parallel, make_vec
 from agents.single import SingleEnv
@@ -151,13 +151,17 @@ def test_the_docstring_holds_the_table(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_beats_an_oracle(name: str) -> None:
-    """Property: no baseline's mean return is above that of an oracle or bound by more than both intervals."""
-    scores = compare(made(name, {}), {}, episodes=24)
+    """Property: no baseline's mean return is above an oracle's or bound's beyond the interval of their differences.
+
+    All play episodes of the same seeds, so differences vary less than returns, and short episodes tell enough.
+    """
+    scores = compare(made(name, {"steps": min(made(name, {}).steps, 100)}), {}, episodes=24)
     best = [score for rule, score in scores.items() if is_bound(rule)]
     assert best, f"{name} has no oracle and no bound"
     for score in scores.values():
         for bound in best:
-            assert score.mean - score.half_width <= bound.mean + bound.half_width
+            above = Score(score.returns - bound.returns, {})
+            assert above.mean <= above.half_width
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -71,23 +71,37 @@ def check_bytes(state: NetworkState) -> None:
                 assert row["delivered"] + row["lost"] + on_air["payload"].sum() + again + unsent == row["enqueued"]
 
 
-@settings(max_examples=500, deadline=None)
-@given(
+RANDOM_WORLDS = given(
     seed=st.integers(0, 100_000), cells=st.integers(2, 4), interruption_s=st.sampled_from([0.0, 2e-3, 10e-3]),
     failing=st.booleans(), attempts=st.integers(1, 4), feedback=st.integers(1, 8), mode=st.sampled_from(["am", "um"]),
 )  # fmt: skip
-def test_no_byte_is_lost_or_created_across_changes_of_cell(
-    seed, cells, interruption_s, failing, attempts, feedback, mode
-):
-    """Property on 500 random worlds in which UEs change cells every few slots, with radio link failures in half.
+
+
+@settings(max_examples=120, deadline=None)
+@RANDOM_WORLDS
+def test_no_byte_is_lost_or_created_across_changes_of_cell(**world):
+    """Property on random worlds in which UEs change cells every few slots, with radio link failures in half.
 
     Under RLC AM what arrives is what was sent; under UM every byte arrived unchanged or lies in a declared gap of
     zeros. Catches HARQ buffers dropped or sent twice at a handover, and ranges booked to the wrong bearer.
     """
+    check_what_arrives(**world)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@RANDOM_WORLDS
+def test_no_byte_is_lost_or_created_in_many_more_worlds(**world):
+    """Property: the same, for interactions that a hundred worlds may not have."""
+    check_what_arrives(**world)
+
+
+def check_what_arrives(seed, cells, interruption_s, failing, attempts, feedback, mode):
+    """Send some kilobytes both ways in such a world and compare them with what arrived and what was counted."""
     failures = {"qout_db": 10.0, "qin_db": 10.0, "t310_s": 8e-3, "reestablishment_s": 3e-3} if failing else {}
     world = mobile_world(
         seed, cells=cells, ues=2, handover=Handover(**RESTLESS, interruption_s=interruption_s, **failures),
-        rlc=Rlc(mode=mode, status_slots=3, give_up_s=2.0), max_attempts=attempts, feedback_slots=feedback,
+        rlc=Rlc(mode=mode, status_slots=3, give_up_s=0.6), max_attempts=attempts, feedback_slots=feedback,
     )  # fmt: skip
     simulation = Simulation(world)
     state = simulation.start()
@@ -100,7 +114,7 @@ def test_no_byte_is_lost_or_created_across_changes_of_cell(
     for transfer, delivery in zip(transfers, exchange.deliveries, strict=True):
         tally = exchange.downlink if transfer.direction == "downlink" else exchange.uplink
         if delivery.payload is None:
-            assert delivery.done_s - delivery.start_s >= 2.0 - 1e-6
+            assert delivery.done_s - delivery.start_s >= 0.6 - 1e-6
             continue
         expected = bytearray(transfer.payload)
         for start, stop in delivery.gaps:
@@ -112,7 +126,7 @@ def test_no_byte_is_lost_or_created_across_changes_of_cell(
 
 
 def test_those_worlds_really_change_cells():
-    """Property: the 500 worlds above are not vacuous: handovers and failures happen, and blocks are in flight then."""
+    """Property: the worlds above are not vacuous: handovers and failures happen, and blocks are in flight then."""
     world = mobile_world(1, handover=Handover(**RESTLESS, interruption_s=2e-3, qout_db=10, qin_db=10, t310_s=8e-3))
     simulation = Simulation(world)
     state = simulation.start()
@@ -238,7 +252,7 @@ def mean_delay_s(world: World, duration_s: float) -> tuple[float, np.ndarray]:
     return counts["delay_sum_s"] / counts["delivered"], times_s[: counts["delivered"]]
 
 
-@pytest.mark.parametrize("load", [0.5, 0.8])
+@pytest.mark.parametrize("load", [pytest.param(0.5, marks=pytest.mark.slow), 0.8])
 def test_packets_wait_as_in_an_m_d_1_queue(load):
     """Oracle: Lindley's recursion of the deterministic server on the same Poisson arrivals, within 3 %."""
     world, service_s = queue_world(load, 110, seed=5)

@@ -84,7 +84,9 @@ def test_answers_in_less_than_0_7_s(arguments: list[str], tmp_path: Path) -> Non
         subprocess.run([*AIRTUNE, *arguments], capture_output=True, check=True, cwd=tmp_path)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times_s) < 0.7, times_s
+        if times_s[-1] < 0.7:
+            return
+    pytest.fail(f"{times_s} s")
 
 
 # Help and errors

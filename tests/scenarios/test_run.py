@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from channel.errors import UserError
+from scenarios.cli import main
 from scenarios.load import load
 from scenarios.results import load as load_results
 from scenarios.run import resume, run
+from scenarios.run_directory import RunDirectory
 
 # Small enough for seconds, yet every part is in it: fading, HARQ, several UEs, LoRA, central baseline.
 SMALL = [
@@ -55,7 +60,9 @@ def test_an_equal_run_leaves_equal_files(finished, tmp_path):
 
 def test_radio_threads_do_not_change_the_rounds(finished, tmp_path):
     """Property: another number of radio threads gives byte-identical tables, over a channel drawn by Sionna too."""
-    more = run(load("quickstart", [*SMALL, "radio.threads=2"]), out=tmp_path / "threads", quiet=True).path
+    more = run(
+        load("quickstart", [*SMALL, "radio.threads=2", "report.figures=none"]), out=tmp_path / "threads", quiet=True
+    ).path
     assert (finished / "rounds.parquet").read_bytes() == (more / "rounds.parquet").read_bytes()
     umi = [*SMALL, "channel=tr38901", "learning.rounds=1", "learning.central=skip", "report.figures=none"]
     tables = [
@@ -123,39 +130,54 @@ def test_an_existing_run_is_not_overwritten(finished):
     assert contents(finished) == before
 
 
-# A shell that runs the tests in the background hands down an ignored SIGINT, so the child takes its default back.
-SIGNALLED_WHILE_WRITING = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from scenarios.run_directory import RunDirectory
-number, round_index = int(sys.argv[1]), int(sys.argv[2])
-append = RunDirectory.append_event
-def append_and_die(self, event):
-    append(self, event)
-    if event.get("round") == round_index and event["event"] == "training_done":
-        os.kill(os.getpid(), number)
-RunDirectory.append_event = append_and_die
-from scenarios.cli import main
-main(sys.argv[3:])
-"""
+def run_signalled(number: int, round_index: int, arguments: Sequence[str]) -> None:
+    """Run `airtune run` in this process, which gets a signal while it writes the events of a round."""
+    # A shell that runs the tests in the background hands down an ignored SIGINT, so the process takes its default back.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    append = RunDirectory.append_event
+
+    def append_and_die(self: RunDirectory, event: dict[str, Any]) -> None:
+        append(self, event)
+        if event.get("round") == round_index and event["event"] == "training_done":
+            os.kill(os.getpid(), number)
+
+    RunDirectory.append_event = append_and_die  # type: ignore[method-assign]
+    main(["run", *arguments])
 
 
-def signalled(directory: Path, number: int, round_index: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `airtune run` in a process that gets a signal while it writes the events of a round."""
-    command = [sys.executable, "-c", SIGNALLED_WHILE_WRITING, str(number), str(round_index), "run", *arguments]
-    return subprocess.run(command, cwd=directory, text=True, capture_output=True, timeout=300, check=False)
+def printing_into(directory: Path, number: int, round_index: int, arguments: Sequence[str]) -> None:
+    os.chdir(directory)
+    with Path("stdout").open("w") as sys.stdout, Path("stderr").open("w") as sys.stderr:
+        run_signalled(number, round_index, arguments)
+
+
+def signalled(directory: Path, number: int, round_index: int, *arguments: str) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr of `airtune run` in a process that gets a signal in the midst of a round.
+
+    The processes are forks of one that has imported what they need, and run nothing: imports take longer than runs.
+    """
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__, "scenarios.run", "transformers", "peft", "sklearn.datasets"])
+    child = processes.Process(target=printing_into, args=(directory, number, round_index, arguments))
+    child.start()
+    child.join(300)
+    assert child.exitcode is not None
+    return child.exitcode, (directory / "stdout").read_text(), (directory / "stderr").read_text()
 
 
 ARGUMENTS = [item for override in SMALL for item in ("--set", override)]
 
 
 def test_killed_in_two_rounds_and_resumed_equals_uninterrupted(finished, tmp_path):
-    """Oracle: the uninterrupted run. SIGKILL while rounds 1 and 3 are being written, resumed each time."""
-    first = signalled(tmp_path, signal.SIGKILL, 1, "quickstart", "--out", "killed", *ARGUMENTS)
-    assert first.returncode == -signal.SIGKILL, first.stderr
-    second = signalled(tmp_path, signal.SIGKILL, 3, "--resume", "killed")
-    assert second.returncode == -signal.SIGKILL, second.stderr
-    assert "round 2/4" in second.stdout
+    """Oracle: the uninterrupted run. SIGKILL while rounds 1 and 3 are being written, resumed each time.
+
+    The two processes hash strings by another seed than the uninterrupted one.
+    """
+    code, _, errors = signalled(tmp_path, signal.SIGKILL, 1, "quickstart", "--out", "killed", *ARGUMENTS)
+    assert code == -signal.SIGKILL, errors
+    code, printed, errors = signalled(tmp_path, signal.SIGKILL, 3, "--resume", "killed")
+    assert code == -signal.SIGKILL, errors
+    assert "round 2/4" in printed
     resume(tmp_path / "killed", quiet=True)
     assert_same_files(finished, tmp_path / "killed")
 
@@ -197,8 +219,8 @@ def test_the_network_of_a_run_is_accounted_for_both_slices(busy):
 def test_a_busy_run_killed_and_resumed_equals_uninterrupted(busy, tmp_path):
     """Oracle: the uninterrupted run. Packets, handover timers, indicators and trace go on as if nothing happened."""
     arguments = [item for override in BUSY for item in ("--set", override)]
-    killed = signalled(tmp_path, signal.SIGKILL, 2, "quickstart", "--out", "killed", *arguments)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    code, _, errors = signalled(tmp_path, signal.SIGKILL, 2, "quickstart", "--out", "killed", *arguments)
+    assert code == -signal.SIGKILL, errors
     resume(tmp_path / "killed", quiet=True)
     assert_same_files(busy, tmp_path / "killed")
 
@@ -210,10 +232,10 @@ def test_a_run_without_other_traffic_has_no_network_files(finished):
 
 def test_interrupt_leaves_a_readable_run_and_says_how_to_go_on(tmp_path):
     """Property: Ctrl-C exits with 130, names the command that resumes, and what was done can be read."""
-    stopped = signalled(tmp_path, signal.SIGINT, 2, "quickstart", "--out", "stopped", *ARGUMENTS)
-    assert stopped.returncode == 130, stopped.stderr
-    assert "airtune run --resume stopped" in stopped.stderr
-    assert "Traceback" not in stopped.stderr
+    code, _, errors = signalled(tmp_path, signal.SIGINT, 2, "quickstart", "--out", "stopped", *ARGUMENTS)
+    assert code == 130, errors
+    assert "airtune run --resume stopped" in errors
+    assert "Traceback" not in errors
     results = load_results(tmp_path / "stopped")
     assert not results.finished
     assert len(results.rounds) == 1
@@ -237,8 +259,6 @@ def test_nothing_but_ray_tracing_needs_llvm(tmp_path):
 
 def test_a_model_that_does_not_fit_the_data_is_one_message(tmp_path, capsys):
     """Property: 12x12 images and a model made for 8x8: exit code 2, both shapes, the remedy, no traceback."""
-    from scenarios.cli import main
-
     images = np.zeros((40, 12, 12), np.uint8)
     labels = np.arange(40) % 10
     np.savez(tmp_path / "data.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
@@ -284,19 +304,19 @@ def test_a_run_without_anybody_is_refused(tmp_path):
 ASYNCHRONOUS = [
     *SMALL, "name=asynchronous", "ues.count=4", "learning.rounds=6", "learning.model=mlp", "learning.adapter=full",
     "learning.central=skip", "learning.schedule={name: fedbuff, buffer: 2}",
-    "learning.compression.uplink={name: top_k, density: 0.2}", "ues.device.clock_hz=4e8",
+    "learning.compression.uplink={name: top_k, density: 0.2}", "ues.device.clock_hz=4e8", "report.figures=none",
 ]  # fmt: skip
 
 
 def test_a_run_without_rounds_killed_and_resumed_equals_uninterrupted(tmp_path):
-    """Oracle: the uninterrupted run, every file of it: rows, events, figures, summary and adapter."""
+    """Oracle: the uninterrupted run, every file of it: rows, events, summary and adapter."""
     once = run(load("quickstart", ASYNCHRONOUS), out=tmp_path / "once", quiet=True)
     assert once.summary.mean_staleness > 0
     arguments = [item for override in ASYNCHRONOUS for item in ("--set", override)]
     events = [json.loads(line) for line in (tmp_path / "once" / "events.jsonl").read_text().splitlines()]
     step = next(event["round"] for event in events if event["event"] == "training_done" and event["round"] > 2)
-    killed = signalled(tmp_path, signal.SIGKILL, step, "quickstart", "--out", "killed", *arguments)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    code, _, errors = signalled(tmp_path, signal.SIGKILL, step, "quickstart", "--out", "killed", *arguments)
+    assert code == -signal.SIGKILL, errors
     resume(tmp_path / "killed", quiet=True)
     assert_same_files(tmp_path / "once", tmp_path / "killed")
 
@@ -305,7 +325,6 @@ def test_a_run_without_rounds_killed_and_resumed_equals_uninterrupted(tmp_path):
 def test_a_run_ends_when_its_time_is_over(schedule, tmp_path):
     """Oracle: the rows: the last round alone ends after the time; without the limit there are more."""
     limited = [*ASYNCHRONOUS, f"learning.schedule={schedule}", "learning.rounds=1000", "learning.until_s=1.5"]
-    limited += ["report.figures=none"]
     rounds = load_results(run(load("quickstart", limited), out=tmp_path / "r", quiet=True).path).rounds
     ends_s = rounds["end_s"].to_numpy()
     assert 1 < len(ends_s) < 1000

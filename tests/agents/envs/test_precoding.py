@@ -11,7 +11,7 @@ from agents.evaluate import evaluate
 from channel.seeding import stream
 from ran.phy.precoding import RZF, ZF, sum_rate
 
-QUICK = {"channel": "rayleigh", "draws": 200, "users": 6, "antennas": 8}
+QUICK = {"channel": "rayleigh", "draws": 60, "users": 6, "antennas": 8}
 
 
 def cells(users: int = 5, antennas: int = 8, draws: int = 30):

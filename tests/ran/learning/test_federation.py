@@ -78,7 +78,9 @@ def test_carried_and_ideal_payloads_teach_alike(name):
     """Property: what RLC AM carries arrives whole, so the model is that of ideal transport bit for bit."""
     models = []
     for transport in ("ideal", "digital"):
-        federation = federation_of(f"learning.algorithm={name}", f"learning.transport={transport}")
+        federation = federation_of(
+            f"learning.algorithm={{name: {name}, local_steps: 3}}", f"learning.transport={transport}"
+        )
         state = FederationState.start(federation)
         for _ in range(2):
             run_round(federation, state)

@@ -25,7 +25,7 @@ def test_beta_one_is_fedavg():
 def test_fixed_point_is_that_of_fedavg_at_beta_times_the_rate(beta):
     """Oracle: closed form. g_bar = 0 there, so steps are beta g: sum(w b) / sum(w), w = 1 - (1 - beta eta a)^K."""
     pull = 1 - (1 - beta * 0.05 * np.array(TWO[0])) ** 10
-    fleet = federate(FedAvgM(**SGD, beta=beta), two_clients(), 400)
+    fleet = federate(FedAvgM(**SGD, beta=beta), two_clients(), 130)
     assert fleet.x == pytest.approx(pull @ TWO[1] / pull.sum(), abs=1e-10)
     assert fleet.server.memory["direction/x"][0] == pytest.approx(0.0, abs=1e-9)
 

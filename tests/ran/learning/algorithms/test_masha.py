@@ -47,9 +47,9 @@ def test_without_compression_it_is_extragradient():
     ("variant", "compressor"),
     [
         ("masha1", Qsgd(levels=4)),
-        ("masha1", Int8(rounding="stochastic")),
+        pytest.param("masha1", Int8(rounding="stochastic"), marks=pytest.mark.slow),
         ("masha2", TopK(density=0.25)),
-        ("masha2", Sign()),
+        pytest.param("masha2", Sign(), marks=pytest.mark.slow),
     ],
 )
 def test_it_converges_to_the_saddle_point(variant, compressor):

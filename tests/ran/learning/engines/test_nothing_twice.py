@@ -71,7 +71,9 @@ def test_processes_hold_no_data_of_their_own():
         assert many - few < 2 * rows + DATA_BYTES / 4
 
 
-@pytest.mark.parametrize("engine", [Sequential(), Processes(workers=1)], ids=lambda engine: engine.name)
+@pytest.mark.parametrize(
+    "engine", [Sequential(), pytest.param(Processes(workers=1), marks=pytest.mark.slow)], ids=lambda engine: engine.name
+)
 def test_one_base_serves_all_clients(engine):
     """Oracle: resident memory of rounds with ever other clients: less than one more base of the transformer."""
     learner = digits_learner(

@@ -214,7 +214,14 @@ def held_here():
     return sum(issubclass(kind, torch.Tensor) for kind in kinds), sum(kind is _Graph for kind in kinds), 4096 * pages
 
 
-@pytest.mark.parametrize("settings", DROPS.values(), ids=DROPS.keys())
+# Copies at the gNB, gradients for two servers, paces of their own; the others differ in rounds, not in drops.
+QUICK = ("splitfed_v1", "u_shaped", "asynchronous")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param(each, id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, each in DROPS.items()],
+)
 def test_two_hundred_drops_leave_nothing(settings, monkeypatch):
     """Oracle: tensors and graphs in the process, and its memory: after 200 drops as after 30; one graph has 150 kB."""
     monkeypatch.setattr(Everyone, "drops", lambda self, candidates, ready_s: set(ready_s) - {candidates.round % 11})
