@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := requirements.lock
 READY := $(VENV)/.ready
+COMPILED := $(VENV)/.compiled
 KERAS := $(VENV)/.keras
 
 .PHONY: demo test test-all check lint types imports setup lock clean help
@@ -13,7 +14,7 @@ KERAS := $(VENV)/.keras
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY)  ## the environment alone
+setup: $(READY) $(COMPILED)  ## the environment alone
 
 $(READY): $(LOCK) pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("AirTune needs Python 3.11 or newer") if sys.version_info < (3, 11) else 0'
@@ -22,6 +23,9 @@ $(READY): $(LOCK) pyproject.toml
 	@# pip would compile on one core, half of its time; some packages hold templates that are no Python
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	$(PIP) --no-deps -e .
+	touch $@
+
+$(COMPILED): $(READY)
 	@echo "a first tiny run compiles the slot loop (half a minute, once)"
 	rm -rf $(VENV)/first-run
 	$(BIN)/airtune run smoke --quiet --set channel=tr38901 --out $(VENV)/first-run
@@ -32,16 +36,16 @@ $(KERAS): $(READY) constraints.lock
 	$(PIP) -c constraints.lock tensorflow-cpu==2.20.0
 	touch $@
 
-demo: $(READY)  ## the quickstart: one YAML in, a fine-tuned model and its radio bill out
+demo: $(READY) $(COMPILED)  ## the quickstart: one YAML in, a fine-tuned model and its radio bill out
 	$(BIN)/airtune run scenarios/quickstart.yaml
 
 test: check  ## the environment, lint, types, import rules and tests
 
 check: $(READY)  ## what CI runs
-	$(MAKE) -j2 --output-sync=target $(KERAS) lint types imports
+	$(MAKE) -j3 --output-sync=target $(KERAS) $(COMPILED) types lint imports
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: $(READY) $(KERAS) lint types imports  ## the longer studies as well
+test-all: $(READY) $(COMPILED) $(KERAS) lint types imports  ## the longer studies as well
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
