@@ -198,16 +198,17 @@ def figure(runs: Sequence[PrecodedRounds], full: Mapping[str, Sequence[Kpis]], c
         names, [fmean(run.round_s for run in _of(runs, name)) for name in names], color="0.85", label="whole round"
     )
     bars.bar(names, [fmean(run.downlink_s for run in _of(runs, name)) for name in names], color=colours)
-    bars.tick_params(axis="x", labelsize=8)
+    bars.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names], fontsize=8)
     bars.set(ylabel="virtual time (s)", title="round; coloured: models down")
     for name, colour in zip(names, colours, strict=True):
         cells = fmean(way.mean_cell_se_bit_s_hz for way in full[name])
-        efficiency.plot(costs[name].call_ms, cells, "o", color=colour)
-        efficiency.annotate(f" {name}", (costs[name].call_ms, cells), va="bottom", fontsize=8)
+        efficiency.plot(costs[name].call_ms, cells, "o", color=colour, label=name)
     efficiency.set(
         xscale="log", xmargin=0.2, xlabel="thread time of a call (ms)", ylabel="cell SE with full buffers (bit/s/Hz)",
         title="what computing buys",
     )  # fmt: skip
+    efficiency.legend(fontsize=8, loc="lower right")
+    efficiency.grid(alpha=0.3)
     draw_accuracy(curves, runs)
     return drawing
 
