@@ -149,14 +149,14 @@ def lanes(_, number):
 
 @intrinsic
 def larger(_, a, b):
-    """Return the larger of two values, lane by lane."""
-    return _vectors(_known("maxnum"), a, b)
+    """Return the larger of two values, lane by lane; the first where either is not a number."""
+    return _vectors(lambda builder, _, a, b: builder.select(builder.fcmp_ordered(">", b, a), b, a), a, b)
 
 
 @intrinsic
 def smaller(_, a, b):
-    """Return the smaller of two values, lane by lane."""
-    return _vectors(_known("minnum"), a, b)
+    """Return the smaller of two values, lane by lane; the first where either is not a number."""
+    return _vectors(lambda builder, _, a, b: builder.select(builder.fcmp_ordered("<", b, a), b, a), a, b)
 
 
 @intrinsic
@@ -258,7 +258,7 @@ _HALF, _ONE, _MINUS = _F(0.5), _F(1.0), _F(-1.0)
 
 @numba.njit(cache=True)
 def exp(x):
-    """Return e^x of single precision to a few units in the last place; x is held between -87 and 88."""
+    """Return e^x of single precision to a few units in the last place; x is held between -87 and 88; NaN stays."""
     x = smaller(larger(x, _LEAST_EXP), _MOST_EXP)
     whole = _floor(multiply_add(x, _LOG_2_INVERSE, _HALF))
     x = multiply_add(whole, -_LOG_2_LOW, multiply_add(whole, -_LOG_2_HIGH, x))
@@ -270,7 +270,11 @@ def exp(x):
 
 @numba.njit(cache=True)
 def log(x):
-    """Return the natural logarithm, of single precision, to a few units in the last place; x is held above 1e-38."""
+    """Return the natural logarithm, of single precision, to a few units in the last place.
+
+    x is held above 1e-38; NaN and infinity give NaN.
+    """
+    no_number = x * _F(0.0)
     x = larger(x, _LEAST_LOG)
     whole = _exponent(x)
     x = _mantissa(x, whole) - _ONE
@@ -278,7 +282,7 @@ def log(x):
     for coefficient in _LOG[1:]:
         y = multiply_add(y, x, coefficient)
     y = multiply_add(y, x * x * x, x * x * -_HALF)
-    return x + multiply_add(whole, _LOG_2_HIGH, multiply_add(whole, _LOG_2_LOW, y))
+    return x + multiply_add(whole, _LOG_2_HIGH, multiply_add(whole, _LOG_2_LOW, y)) + no_number
 
 
 @numba.njit(cache=True)

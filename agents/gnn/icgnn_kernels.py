@@ -39,7 +39,7 @@ _LOWEST, _QUARTER, _MOST_LOG, _MOST_PART = np.float32(-1e4), np.float32(0.25), n
 
 @numba.njit(cache=True)
 def room(size, width):
-    """Return the arrays that ``pass_on`` works in, for graphs of this many streams and networks of this width."""
+    """Return the arrays that ``coefficients`` works in, for graphs of this many streams and networks of this width."""
     padded = (size + 3) // 4 * 4
     square = np.zeros((4, padded, padded, 2, LANES), np.float32)
     parts = np.zeros((padded, padded, LANES), np.float32)

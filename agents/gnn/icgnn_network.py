@@ -12,6 +12,7 @@ so the network chooses two numbers a node: its share n_k q_k of the dual uplink'
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -169,10 +170,12 @@ class IcgnnNetwork(PrecodingNetwork):
         self, passes: int = 3, width: int = 16, rounds: int = 2, inner_steps: int = 8, log_count: bool = False
     ) -> None:
         super().__init__()
+        if min(passes, width, rounds) < 1:
+            raise ValueError(f"passes, width and rounds are at least 1, got {passes}, {width} and {rounds}")
         layers = [Pass(width, rounds, first=index == 0, log_count=log_count) for index in range(passes)]
         self.passes: Sequence[Pass] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.inner_steps = inner_steps
-        self._compiled: tuple[object, tuple[NDArray[np.float32], ...]] | None = None
+        self._compiled: tuple[Tensor, tuple[NDArray[np.float32], ...]] | None = None
 
     def forward(self, streams: Streams) -> list[Tensor]:
         """Return the coefficients of every pass, complex [..., K, K]."""
@@ -192,23 +195,24 @@ class IcgnnNetwork(PrecodingNetwork):
             return super().steer(streams)
         from agents.gnn.steering_kernels import steer
 
-        size, antennas = streams.h.shape[-2:]
+        *lead, size, antennas = streams.h.shape
+        batch = math.prod(lead)
         rows = torch.empty(streams.h.shape, dtype=torch.complex64)
         h, v = (torch.view_as_real(each.resolve_conj().contiguous()) for each in (streams.h.detach(), rows))
         nodes = (streams.strength, streams.noise, streams.present)
         steer(
-            h.reshape(-1, size, antennas, 2).numpy(),
-            *(each.detach().float().contiguous().reshape(-1, size).numpy() for each in nodes),
-            streams.power_w.expand(*streams.h.shape[:-2], 1, 1).reshape(-1).numpy(),
+            h.reshape(batch, size, antennas, 2).numpy(),
+            *(each.detach().float().contiguous().reshape(batch, size).numpy() for each in nodes),
+            streams.power_w.detach().expand(*streams.h.shape[:-2], 1, 1).reshape(batch).numpy(),
             self._stacked(), (self.inner_steps, np.float32(_TOLERANCE), np.float32(_MOST_LOG_RATIO)),
-            v.reshape(-1, size, antennas, 2).numpy(),
+            v.reshape(batch, size, antennas, 2).numpy(),
         )  # fmt: skip
         return rows.mT
 
     def _stacked(self) -> tuple[NDArray[np.float32], ...]:
         """Return the weights of all passes, [passes, ...] each, as ``Pass.weights``; made once for given weights."""
-        state = tuple((each.data_ptr(), each._version) for each in self.parameters())
-        if self._compiled is None or self._compiled[0] != state:
+        state = torch.cat([each.detach().flatten() for each in self.parameters()])
+        if self._compiled is None or not torch.equal(self._compiled[0], state):
             layers = zip(*(layer.weights() for layer in self.passes), strict=True)
             self._compiled = state, tuple(torch.stack(each).detach().contiguous().numpy() for each in layers)
         return self._compiled[1]

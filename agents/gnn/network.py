@@ -62,7 +62,7 @@ def build(name: str, options: Mapping[str, int | bool | str]) -> nn.Module:
     module, _, kind = known[name].partition(":")
     try:
         return cast("nn.Module", getattr(importlib.import_module(module), kind)(**options))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"network {name}: {error}; correct `options`") from None
 
 

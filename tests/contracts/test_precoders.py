@@ -128,6 +128,21 @@ def test_absent_streams_leave_their_power_to_the_others(name, dtype):
 
 @every_precoder
 @both_precisions
+def test_one_channel_meets_many_noises_and_powers(name, dtype):
+    """Oracle: a loop; noise and power have leading axes that the channels lack, as in a sweep over SNR."""
+    h = rayleigh(3, 4, 6, seed=12, dtype=dtype)
+    noise = torch.logspace(-2, 1, 5, dtype=dtype.to_real())[:, None]
+    power = torch.tensor([0.5, 2.0, 8.0], dtype=dtype.to_real())
+    v = precode(name, h, noise, power)
+    assert v.shape == (5, 3, 6, 4)
+    for i in range(5):
+        for j in range(3):
+            alone = precode(name, h[j], float(noise[i]), float(power[j]))
+            torch.testing.assert_close(v[i, j], alone, atol=1e-4, rtol=1e-3)
+
+
+@every_precoder
+@both_precisions
 def test_a_batch_equals_a_loop(name, dtype):
     """Property: an element's precoder does not depend on its company; leading axes, noise and power go along."""
     h = rayleigh(3, 4, 5, 6, seed=9, dtype=dtype)

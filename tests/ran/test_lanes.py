@@ -121,6 +121,16 @@ def test_logarithms():
     np.testing.assert_allclose(log_1_plus_x, np.log1p(x.astype(float)), rtol=3e-7)
 
 
+def test_what_is_no_number_stays_none():
+    """Property: NaN in, NaN out, and the neighbours as they are without it."""
+    x = np.full(LANES, 2.0, np.float32)
+    expected = _of_functions(x.copy())
+    x[3] = np.nan
+    found = _of_functions(x)
+    assert np.isnan(found[:, 3]).all()
+    np.testing.assert_array_equal(np.delete(found, 3, 1), np.delete(expected, 3, 1))
+
+
 def test_exponentials():
     """Relatively exact from -87 to 88, and held at these ends."""
     x = np.linspace(-87, 88, 16 * 4096).astype(np.float32)

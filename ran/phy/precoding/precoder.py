@@ -47,8 +47,8 @@ class Precoder(Component):
                 y_k = h_k^T x + n_k. A row of zeros means "no stream": its column is zero and the others share
                 the full power. Streams whose noise differs: divide each row by the square root of its noise and
                 pass ``noise_w=1``.
-            noise_w: noise and residual interference power, W, > 0, scalar or [...].
-            power_w: transmit power P, W, scalar or [...].
+            noise_w: noise and residual interference power, W, > 0, scalar or [...], broadcast with h's leading axes.
+            power_w: transmit power P, W, likewise.
 
         Returns:
             v, [..., M, K], of h's type and on h's device, with sum_k ||v_k||^2 = P under the ``total`` constraint.

@@ -44,10 +44,12 @@ class Streams:
         if h.ndim < 2 or not h.is_complex():
             raise ValueError(f"h must be complex [..., num_streams, num_tx_ant], got {h.dtype} {tuple(h.shape)}")
         strength = row_norm(h)
-        present = strength > 0
-        safe = torch.where(present, strength, 1.0)
         power = torch.as_tensor(power_w, dtype=strength.dtype, device=h.device)[..., None]
         noise = torch.as_tensor(noise_w, dtype=strength.dtype, device=h.device)[..., None]
+        lead = torch.broadcast_shapes(h.shape[:-2], noise.shape[:-1], power.shape[:-1])  # type: ignore[no-untyped-call]
+        h, strength = h.expand(*lead, *h.shape[-2:]), strength.expand(*lead, h.shape[-2])
+        present = strength > 0
+        safe = torch.where(present, strength, 1.0)
         relative = (noise / power / safe / safe).clamp(_LEAST, _MOST)
         return Streams(
             h=h,
@@ -57,9 +59,16 @@ class Streams:
             power_w=power[..., None],
         )
 
-    @cached_property
+    @property
     def direction(self) -> Tensor:
         """Unit rows u_k, complex [..., K, M]; zero where there is no stream."""
+        return self._unit_rows() if self.h.requires_grad else self._kept_unit_rows
+
+    @cached_property
+    def _kept_unit_rows(self) -> Tensor:
+        return self._unit_rows()
+
+    def _unit_rows(self) -> Tensor:
         return self.h * torch.where(self.present, self.strength, 1.0).reciprocal()[..., None]
 
     @property

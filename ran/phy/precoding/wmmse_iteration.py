@@ -101,7 +101,7 @@ class _Reception:
         """Invert for the uplink powers, and sum what leaks with weights, both [batch, K]."""
         rest = 1.0 / (1.0 + power)
         scale = (power * rest).sqrt()
-        fast = power.device.type == "cpu" and not correlation.requires_grad
+        fast = power.device.type == "cpu" and not any(each.requires_grad for each in (correlation, power, weight))
         sums = compiled_sums_of_inverse if fast else sums_of_inverse
         diagonal, mixed, leaked = sums(correlation, scale, weight)
         sent = scale * diagonal

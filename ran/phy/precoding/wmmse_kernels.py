@@ -36,9 +36,9 @@ def sums_of_inverses(matrix, factor, weight, diagonal, mixed, leaked):
     """
     batch, size = weight.shape
     blocks = (size + DOUBLE_LANES - 1) // DOUBLE_LANES
-    z = np.zeros((2, size + 1, blocks, DOUBLE_LANES))  # real and imaginary parts of Z = F^-H, a lower triangle
+    z = np.zeros((2, size, blocks, DOUBLE_LANES))  # real and imaginary parts of Z = F^-H, a lower triangle
     y = np.zeros((2, 2, blocks, DOUBLE_LANES))  # two rows of Y
-    flat, rows = z.reshape(2, size + 1, -1), y.reshape(2, 2, -1)
+    flat, rows = z.reshape(2, size, -1), y.reshape(2, 2, -1)
     for b in range(batch):
         for i in range(size):
             _eliminate(factor[b], i, z)
