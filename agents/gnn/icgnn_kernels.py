@@ -74,9 +74,11 @@ def coefficients(g, noise, present, weights, limits, size, space):
     _log_softmax(_SHARE, nodes, size)
     passes = len(weights[0])
     for step in range(passes):
-        power = count if step == 0 else _receive(g, a, rows[0], parts, size)
         if step == 0:
+            power = count
             _receive_alone(g, parts, size)
+        else:
+            power = _receive(g, a, rows[0], parts, size)
         _judge(noise, power, parts, nodes, size)
         _choose(step, weights, count, parts, nodes, hidden, common, size)
         _matrix(g, most_log_ratio, size, nodes, c)

@@ -11,6 +11,7 @@ import torch
 from channel.registry import UnknownComponent
 from ran.phy.precoding import PRECODERS, sum_rate
 from ran.phy.precoding.precoder import PrecoderRegistry
+from ran.phy.precoding.streams import Streams
 from tests.ran.phy.precoding.channels import rayleigh
 
 # Sum spectral efficiency, bit/s/Hz, of i.i.d. Rayleigh channels: (M, K, SNR in dB): MRT, ZF, RZF, WMMSE.
@@ -94,3 +95,11 @@ def test_naming_precoders_imports_nothing_heavy():
         "assert not {'torch', 'numpy', 'numba', 'sionna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_unit_rows_have_gradients_whenever_they_are_asked_for():
+    """Property: a first look without gradients does not take them from later ones."""
+    streams = Streams.of(rayleigh(2, 3, 4, seed=9).requires_grad_(), 1.0, 2.0)
+    with torch.no_grad():
+        assert not streams.direction.requires_grad
+    assert streams.direction.requires_grad

@@ -79,6 +79,16 @@ def test_gradients_go_through_every_iteration():
     assert torch.autograd.gradcheck(rate, rayleigh(2, 3, 4, seed=7).requires_grad_())
 
 
+def test_gradients_go_through_power_alone():
+    """Oracle: finite differences of the sum rate by the power, where channels ask for no gradient."""
+    h = rayleigh(2, 3, 4, seed=8)
+
+    def rate(power: torch.Tensor) -> torch.Tensor:
+        return sum_rate(h, WMMSE(tolerance=0.0, max_iterations=2).precode(h, 0.5, power), 0.5)
+
+    assert torch.autograd.gradcheck(rate, torch.tensor(3.0, dtype=torch.float64, requires_grad=True))
+
+
 def test_stopping_early_loses_little_and_stops_each_element_by_itself():
     """Property: the default tolerance costs under 0.5 % of the converged rate; a loose one stops sooner, not at all."""
     h = rayleigh(200, 8, 8, seed=4)
