@@ -100,9 +100,7 @@ def _start(started, which, row, size, c, solution, residual, p, turned):
             put(rest, residual, row, j, part)
             put(rest, p, which, j, part)
             put(get(c, row, j, part), turned, which, j, part)
-    if (
-        size % 2
-    ):  # what the column beside the last holds from earlier work is multiplied by zero, unless it is no number
+    if size % 2:  # a padding column left over from other channels counts nothing, unless it is no number
         put_complex((lanes(_ZERO), lanes(_ZERO)), p, which, size)
     one = lanes(_ONE if row < size else _ZERO)
     return smaller(norm, one) if started else one

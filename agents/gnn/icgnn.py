@@ -61,9 +61,6 @@ class ICGNN(Precoder):
 
 @lru_cache(maxsize=8)
 def _network(path: Path, dtype: torch.dtype, device: torch.device) -> PrecodingNetwork:
-    import torch
-
     from agents.gnn.network import load
 
-    with torch.inference_mode(mode=False):  # it stays for callers in any mode
-        return load(path).to(device=device, dtype=dtype)
+    return load(path).to(device=device, dtype=dtype)

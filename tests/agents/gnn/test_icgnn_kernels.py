@@ -35,11 +35,11 @@ def test_options_and_absent_streams_are_those_of_torch():
     assert difference(h, passes=3, rounds=1, width=5, inner_steps=3, log_count=True).max() < 1e-4
 
 
-@pytest.mark.parametrize("streams", [1, 3, 4, 7])
+@pytest.mark.parametrize("streams", [1, 4, 5, 7])
 def test_what_is_no_number_spoils_no_other_channel(streams):
     """Property: NaN in one channel leaves all others bit for bit, those in its lane of the next block too."""
     network = random_network(seed=1)
-    h = rayleigh(40, streams, 9, seed=4, dtype=torch.complex64) * 10.0
+    h = rayleigh(40, streams, 9, seed=4, dtype=torch.complex64)
     expected = network.steer(Streams.of(h, 1.0, POWER))
     h[3] = torch.nan
     found = network.steer(Streams.of(h, 1.0, POWER))
@@ -59,10 +59,11 @@ def test_new_weights_count_at_once():
     assert not torch.allclose(after, before, atol=1e-2)
 
 
-def test_a_shipped_network_loaded_in_inference_mode_serves_ever_after(tmp_path):
-    """Property: the same precoders in inference mode, where it is loaded first, and outside."""
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_a_shipped_network_loaded_in_inference_mode_serves_ever_after(tmp_path, dtype):
+    """Property: the same precoders in inference mode, where it is loaded first, and outside; compiled and in torch."""
     (tmp_path / "own.safetensors").write_bytes(SHIPPED["sum"].read_bytes())  # a path that was not loaded before
-    h, precoder = rayleigh(3, 4, 5, seed=6, dtype=torch.complex64), ICGNN(weights=str(tmp_path / "own.safetensors"))
+    h, precoder = rayleigh(3, 4, 5, seed=6, dtype=dtype), ICGNN(weights=str(tmp_path / "own.safetensors"))
     with torch.inference_mode():
         first = precoder.precode(h, 1.0, POWER)
     assert torch.equal(first, precoder.precode(h, 1.0, POWER))
